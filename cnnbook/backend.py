@@ -1,0 +1,111 @@
+"""The one module that knows which backend Keras runs on. Everything else speaks keras.ops.
+
+Importing it loads Keras. TensorFlow writes to file descriptor 2 while it is imported, whatever its log level, and a
+notebook would store that text; so the descriptor is held while Keras loads, and its text is shown only if that fails.
+"""
+
+import contextlib
+import os
+import platform
+import sys
+import tempfile
+from importlib import metadata
+
+import numpy as np
+
+
+@contextlib.contextmanager
+def _held_stderr():
+    """Keep what is written to file descriptor 2; pass it on only when the block fails."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # the process was started without a standard error
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(saved, held.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+with _held_stderr():
+    import keras
+
+
+def name():
+    """The backend's name: "tensorflow", "jax" or "torch"."""
+    return keras.backend.backend()
+
+
+def versions():
+    """Versions of what a result depends on, as a dict of strings."""
+    packages = ["keras", name(), "numpy", "scipy"]
+    return {"python": platform.python_version()} | {p: metadata.version(p) for p in packages}
+
+
+def devices():
+    """The accelerators that the backend sees, as a list of names; empty on a CPU."""
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        return [tf.config.experimental.get_device_details(g).get("device_name", g.name) for g in gpus]
+    if name() == "jax":
+        import jax
+
+        return [d.device_kind for d in jax.devices() if d.platform != "cpu"]
+    import torch
+
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+
+
+def hardware():
+    """What the computation runs on, in words, such as "CPU, 2 cores (Intel Xeon ...)"."""
+    accelerators = devices()
+    if accelerators:
+        return ", ".join(accelerators)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"CPU, {cores} core{'s' * (cores != 1)} ({_processor()})"
+
+
+def _processor():
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def gradients(function, arrays):
+    """The gradients of a scalar function, by the backend's automatic differentiation.
+
+    ``function`` takes as many tensors as there are ``arrays`` and returns one scalar tensor; the result is a list of
+    NumPy arrays of the arrays' shapes.
+    """
+    arrays = [np.asarray(a) for a in arrays]
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        tensors = [tf.convert_to_tensor(a) for a in arrays]
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            value = function(*tensors)
+        found = tape.gradient(value, tensors, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    elif name() == "jax":
+        import jax
+
+        found = jax.grad(lambda ts: function(*ts))([jax.numpy.asarray(a) for a in arrays])
+    else:
+        import torch
+
+        tensors = [keras.ops.convert_to_tensor(a).requires_grad_() for a in arrays]
+        found = torch.autograd.grad(function(*tensors), tensors, materialize_grads=True)
+    return [keras.ops.convert_to_numpy(g) for g in found]
