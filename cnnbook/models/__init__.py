@@ -1,0 +1,7 @@
+"""The networks, one file a paper. ``NETWORKS`` maps each name to its builder at the paper's input size."""
+
+from cnnbook.models.lenet import lenet5, lenet5_dense, lenet1989
+
+NETWORKS = {"lenet1989": lenet1989, "lenet5": lenet5, "lenet5_dense": lenet5_dense}
+
+__all__ = ["NETWORKS", "lenet5", "lenet5_dense", "lenet1989"]

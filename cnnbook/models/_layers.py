@@ -1,0 +1,192 @@
+"""Layers that a paper has and Keras has not. Each says what it costs, so that audit.py can count it.
+
+``macs(input_shape)`` gives the multiply-accumulates for one sample, ``receptive_step()`` the (kernel, stride) of each
+spatial axis; shapes are ``(batch, height, width, channels)``.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("cnnbook")
+def scaled_tanh(x):
+    """1.7159 tanh(2x/3): passes through (1, 1) and (-1, -1), steepest curvature there (LeCun et al. 1998, App. A)."""
+    return 1.7159 * ops.tanh(x * (2 / 3))
+
+
+def connections(table):
+    """A table drawn as in a paper, a row an input map, a column an output map, X where they connect -> 0/1 array."""
+    return np.array([[mark == "X" for mark in row.split()] for row in table.strip().splitlines()], dtype="float32")
+
+
+@keras.saving.register_keras_serializable("cnnbook")
+class TableConv2D(keras.layers.Layer):
+    """A "valid" 2-D convolution whose output maps each read only some of the input maps.
+
+    ``table`` is a 0/1 array (input maps, filters). Only the connections that exist have weights: ``kernel`` has shape
+    (height, width, connections). Weights start uniform in +-2.4 / fan-in, as in LeCun et al. (1998, App. A).
+    """
+
+    def __init__(self, table, kernel_size, strides=1, activation=None, use_bias=True, **kwargs):
+        super().__init__(**kwargs)
+        self.table = np.asarray(table, dtype="float32")
+        self.kernel_size, self.strides, self.use_bias = kernel_size, strides, use_bias
+        self.activation = keras.activations.get(activation)
+
+    def build(self, input_shape):
+        maps, filters = self.table.shape
+        if input_shape[-1] != maps:
+            raise ValueError(f"table must have a row for each of the {input_shape[-1]} input maps, got {maps} rows")
+        at = np.argwhere(self.table)  # one row a connection: (input map, filter)
+        self.scatter = np.zeros((len(at), maps * filters), "float32")
+        self.scatter[np.arange(len(at)), at[:, 0] * filters + at[:, 1]] = 1
+        fan_in = self.kernel_size**2 * self.table.sum(axis=0)[at[:, 1]]
+        uniform = keras.initializers.RandomUniform(-1, 1)
+        self.kernel = self.add_weight(
+            shape=(self.kernel_size, self.kernel_size, len(at)), name="kernel",
+            initializer=lambda shape, dtype: uniform(shape, dtype) * ops.cast(2.4 / fan_in, dtype),
+        )  # fmt: skip
+        self.bias = self.add_weight(shape=(filters,), initializer="zeros", name="bias") if self.use_bias else None
+
+    def call(self, x):
+        size = self.kernel_size
+        kernel = ops.matmul(ops.reshape(self.kernel, (size * size, -1)), ops.cast(self.scatter, self.compute_dtype))
+        y = ops.conv(x, ops.reshape(kernel, (size, size, *self.table.shape)), self.strides, "valid")
+        return self.activation(y if self.bias is None else y + self.bias)
+
+    def compute_output_shape(self, input_shape):
+        batch, *space, _ = input_shape
+        return (batch, *((n - self.kernel_size) // self.strides + 1 for n in space), self.table.shape[1])
+
+    def macs(self, input_shape):
+        _, height, width, _ = self.compute_output_shape(input_shape)
+        return height * width * self.kernel_size**2 * int(self.table.sum())
+
+    def receptive_step(self):
+        return (self.kernel_size, self.strides)
+
+    def get_config(self):
+        return super().get_config() | {
+            "table": self.table.tolist(), "kernel_size": self.kernel_size, "strides": self.strides,
+            "activation": keras.activations.serialize(self.activation), "use_bias": self.use_bias,
+        }  # fmt: skip
+
+
+@keras.saving.register_keras_serializable("cnnbook")
+class SubSampling(keras.layers.Layer):
+    """The mean of each 2x2 square, times a coefficient and plus a bias that are learnt, one of each a map.
+
+    LeCun et al. (1998, sec. II.B) add the four inputs; the mean differs by a factor that the coefficient absorbs.
+    """
+
+    def __init__(self, activation=None, **kwargs):
+        super().__init__(**kwargs)
+        self.activation = keras.activations.get(activation)
+
+    def build(self, input_shape):
+        self.coefficient = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="coefficient")
+        self.bias = self.add_weight(shape=(input_shape[-1],), initializer="zeros", name="bias")
+
+    def call(self, x):
+        return self.activation(ops.average_pool(x, 2, 2) * self.coefficient + self.bias)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        return (batch, height // 2, width // 2, channels)
+
+    def macs(self, input_shape):
+        _, height, width, channels = self.compute_output_shape(input_shape)
+        return height * width * channels
+
+    def receptive_step(self):
+        return (2, 2)
+
+    def get_config(self):
+        return super().get_config() | {"activation": keras.activations.serialize(self.activation)}
+
+
+@keras.saving.register_keras_serializable("cnnbook")
+class RadialBasis(keras.layers.Layer):
+    """Minus the squared distance of the input to each of some fixed codes: ``(batch, inputs) -> (batch, classes)``.
+
+    ``codes`` has shape (classes, inputs). They are constants: weights that training leaves alone.
+    """
+
+    def __init__(self, codes, **kwargs):
+        super().__init__(**kwargs)
+        self.codes_given = np.asarray(codes, dtype="float32")
+
+    def build(self, input_shape):
+        classes, inputs = self.codes_given.shape
+        if input_shape[-1] != inputs:
+            raise ValueError(f"codes must have {input_shape[-1]} columns, one an input, got shape {(classes, inputs)}")
+        self.codes = self.add_weight(
+            shape=(classes, inputs), name="codes", trainable=False,
+            initializer=lambda shape, dtype: ops.convert_to_tensor(self.codes_given, dtype),
+        )  # fmt: skip
+
+    def call(self, x):
+        return -ops.sum(ops.square(ops.expand_dims(x, 1) - self.codes), axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.codes_given.shape[0])
+
+    def macs(self, input_shape):
+        return self.codes_given.size
+
+    def get_config(self):
+        return super().get_config() | {"codes": self.codes_given.tolist()}
+
+
+@keras.saving.register_keras_serializable("cnnbook")
+class BackgroundPadding(keras.layers.Layer):
+    """Surround the image by ``amount`` pixels of a constant: a plane of background that goes on beyond the edge."""
+
+    def __init__(self, amount, value, **kwargs):
+        super().__init__(**kwargs)
+        self.amount, self.value = amount, value
+
+    def call(self, x):
+        space = (self.amount, self.amount)
+        return ops.pad(x, ((0, 0), space, space, (0, 0)), constant_values=self.value)
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, channels = input_shape
+        return (batch, height + 2 * self.amount, width + 2 * self.amount, channels)
+
+    def macs(self, input_shape):
+        return 0
+
+    def receptive_step(self):
+        return (1, 1)
+
+    def get_config(self):
+        return super().get_config() | {"amount": self.amount, "value": self.value}
+
+
+@keras.saving.register_keras_serializable("cnnbook")
+class PositionBias(keras.layers.Layer):
+    """A bias for every position of every map, then the activation: weights are shared across positions, biases not."""
+
+    def __init__(self, activation=None, **kwargs):
+        super().__init__(**kwargs)
+        self.activation = keras.activations.get(activation)
+
+    def build(self, input_shape):
+        self.bias = self.add_weight(shape=input_shape[1:], initializer="zeros", name="bias")
+
+    def call(self, x):
+        return self.activation(x + self.bias)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def macs(self, input_shape):
+        return 0
+
+    def receptive_step(self):
+        return (1, 1)
+
+    def get_config(self):
+        return super().get_config() | {"activation": keras.activations.serialize(self.activation)}
