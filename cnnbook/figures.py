@@ -1,0 +1,248 @@
+"""Every drawing that two chapters share, in one style, each shown with alternative text.
+
+Importing this module applies the style. All functions but :func:`show` return a matplotlib figure, to be passed to
+:func:`show` with words that say what it shows, computed numbers included.
+"""
+
+import base64
+import html
+import io
+import math
+import re
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+
+# Okabe and Ito's eight colours, which colour-blind readers can tell apart (Wong 2011, Nature Methods 8:441).
+COLOURS = {
+    "blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "pink": "#CC79A7",
+    "sky": "#56B4E9", "amber": "#E69F00", "black": "#000000", "yellow": "#F0E442",
+}  # fmt: skip
+INK, GRID = "#222222", "#D9D9D9"
+WIDTH = 6.0  # inches: at 96 pixels an inch a phone shows it at 0.6 of its size, and 12 points stay legible
+_LEAST_ALT = 20  # characters
+
+
+def style():
+    """Apply the book's one style: a white card that is legible on a light and on a dark page."""
+    mpl.rcParams.update({
+        "figure.figsize": (WIDTH, 3.6), "figure.dpi": 100, "figure.constrained_layout.use": True,
+        "figure.facecolor": "white", "savefig.facecolor": "white", "savefig.bbox": None,
+        "font.family": "DejaVu Sans", "font.size": 12, "axes.titlesize": 12, "axes.labelsize": 12,
+        "xtick.labelsize": 11, "ytick.labelsize": 11, "legend.fontsize": 11, "legend.frameon": False,
+        "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": "#666666",
+        "axes.facecolor": "white", "axes.spines.top": False, "axes.spines.right": False,
+        "axes.grid": True, "axes.axisbelow": True, "grid.color": GRID, "grid.linewidth": 0.8,
+        "axes.prop_cycle": mpl.cycler(color=list(COLOURS.values())[:7]), "lines.linewidth": 2.0, "lines.markersize": 6,
+        "image.cmap": "gray", "image.interpolation": "nearest",
+    })  # fmt: skip
+
+
+style()
+
+
+def show(fig, alt, width=None):
+    """Display a figure in the notebook as an ``<img>`` with alternative text, and close it.
+
+    Args:
+        fig: A matplotlib figure.
+        alt: What the figure shows, in a sentence; nbval compares it, so computed numbers in it must not vary.
+        width: CSS pixels to show it at; by default 96 an inch of the figure. It never exceeds the page's width.
+
+    Raises:
+        TypeError: ``fig`` is not a figure, or ``alt`` is not a string.
+        ValueError: ``alt`` is empty, shorter than 20 characters or a file name; ``width`` is not positive.
+    """
+    from IPython.display import HTML, display  # only a notebook needs it
+
+    if not isinstance(fig, mpl.figure.Figure):
+        raise TypeError(f"fig must be a matplotlib figure, got {type(fig).__name__}")
+    try:
+        display(HTML(_img(fig, _checked_alt(alt), width)))
+    finally:
+        plt.close(fig)  # or the notebook draws it a second time
+
+
+def _img(fig, alt, width):
+    width = round(96 * fig.get_figwidth()) if width is None else width
+    if not width > 0:
+        raise ValueError(f"width must be a positive number of pixels, got {width!r}")
+    png = io.BytesIO()
+    fig.savefig(png, format="png", dpi=160, metadata={"Software": None})  # no version in it: the same bytes again
+    data = base64.b64encode(png.getvalue()).decode()
+    css = f"width:{width}px;max-width:100%;height:auto;background:#fff;border-radius:6px"
+    return f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}" class="cnnbook-figure" style="{css}">'
+
+
+def _checked_alt(alt):
+    if not isinstance(alt, str):
+        raise TypeError(f"alt must be a string, got {type(alt).__name__}")
+    alt = " ".join(alt.split())
+    is_path = re.fullmatch(r"\S*(/|\\)\S*|.*\.(png|jpe?g|svg|gif|pdf|webp)", alt, re.IGNORECASE)
+    if is_path or len(alt) < _LEAST_ALT:
+        raise ValueError(f"alt must say in {_LEAST_ALT} characters or more what the figure shows, got {alt!r}")
+    return alt
+
+
+def _grid(count, columns, tile=1.5, titles=False):
+    """A figure of ``count`` square tiles at most ``WIDTH`` wide, and its axes, empty ones removed."""
+    columns = min(count, 6) if columns is None else columns
+    if columns < 1:
+        raise ValueError(f"columns must be >= 1, got {columns}")
+    rows, side = math.ceil(count / columns), min(tile, WIDTH / columns)
+    size = (max(columns * side, 2.0), rows * (side + 0.3 * titles))
+    fig, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    return fig, axes.ravel()[:count]
+
+
+def images(arrays, titles=None, columns=None, cmap="gray", limits=None):
+    """Images side by side.
+
+    Args:
+        arrays: Images ``(height, width)``, ``(height, width, 1)`` or ``(height, width, 3)``; a stacked array will do.
+        titles: One text an image.
+        columns: Images in a row; by default up to six.
+        cmap: Colour map of images without colours.
+        limits: ``(darkest, brightest)`` value for all of them, "shared" for their common range, by default each
+            image's own range.
+    """
+    arrays = [np.asarray(a) for a in arrays]
+    arrays = [a[..., 0] if a.ndim == 3 and a.shape[-1] == 1 else a for a in arrays]
+    for a in arrays:
+        if a.ndim not in (2, 3) or (a.ndim == 3 and a.shape[-1] not in (3, 4)):
+            raise ValueError(f"arrays must hold images (height, width[, 1 or 3]), got one of shape {a.shape}")
+    titles = _one_each("titles", titles, arrays)
+    if isinstance(limits, str) and limits == "shared":
+        limits = min(a.min() for a in arrays), max(a.max() for a in arrays)
+    low, high = (None, None) if limits is None else limits
+    fig, axes = _grid(len(arrays), columns, titles=any(titles))
+    for ax, array, title in zip(axes, arrays, titles, strict=True):
+        ax.imshow(array, cmap=cmap, vmin=low, vmax=high)
+        ax.set_title(title, fontsize=11)
+    return fig
+
+
+def kernels(weights, titles=None, columns=None):
+    """A convolution's kernels as tiles; white is zero, red positive, blue negative, one scale for all.
+
+    Args:
+        weights: ``(height, width, in, out)`` as Keras has them, or ``(height, width, out)``. With one input channel
+            the tiles are the filters; with several, a row is an input channel and a column a filter.
+        titles: One text a tile.
+        columns: Tiles in a row, with one input channel; by default up to six.
+    """
+    weights = np.asarray(weights)
+    if weights.ndim == 3:
+        weights = weights[:, :, None, :]
+    if weights.ndim != 4 or 0 in weights.shape:
+        raise ValueError(f"weights must be (height, width, in, out), got shape {weights.shape}")
+    inputs, filters = weights.shape[2:]
+    tiles = weights.transpose(2, 3, 0, 1).reshape(-1, *weights.shape[:2])
+    titles = _one_each("titles", titles, tiles)
+    fig, axes = _grid(len(tiles), filters if inputs > 1 else columns, tile=1.0, titles=any(titles))
+    largest = np.abs(weights).max() or 1.0
+    for ax, tile, title in zip(axes, tiles, titles, strict=True):
+        drawn = ax.imshow(tile, cmap="RdBu_r", vmin=-largest, vmax=largest)
+        ax.add_patch(plt.Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, edgecolor="#888888"))
+        ax.set_title(title, fontsize=11)
+    fig.colorbar(drawn, ax=list(axes), shrink=0.9, aspect=12, format="{x:.2g}")
+    return fig
+
+
+def curves(histories, xlabel="epoch", ylabel="", references=None, log=False, percent=False):
+    """Training curves over several seeds: the mean as a line, lowest to highest as a band.
+
+    Args:
+        histories: ``{label: runs}``, where ``runs`` is one sequence of numbers, or several of one length (one a seed).
+        xlabel, ylabel: What the axes show; the first point stands at 1.
+        references: ``{label: value}``, drawn as horizontal lines, such as the paper's figure.
+        log: Logarithmic vertical axis.
+        percent: The values are fractions, to be written as per cent.
+    """
+    fig, ax = plt.subplots()
+    marks = ["-", "--", "-.", ":"]  # so that the curves differ without colour as well
+    for i, (label, runs) in enumerate(histories.items()):
+        try:
+            runs = np.atleast_2d(np.asarray(runs, dtype=float))
+        except ValueError:
+            raise ValueError(f"histories[{label!r}] must hold runs of one length, got different lengths") from None
+        if runs.ndim != 2 or not runs.size:
+            raise ValueError(f"histories[{label!r}] must be (seeds, epochs), got shape {runs.shape}")
+        steps, seeds = np.arange(1, runs.shape[1] + 1), len(runs)
+        name = label if seeds == 1 else f"{label} (mean of {seeds})"
+        (line,) = ax.plot(steps, runs.mean(axis=0), marks[i % len(marks)], label=name)
+        if seeds > 1:
+            ax.fill_between(steps, runs.min(axis=0), runs.max(axis=0), color=line.get_color(), alpha=0.2, linewidth=0)
+    for i, (label, value) in enumerate((references or {}).items()):
+        ax.axhline(value, color=INK, linewidth=1.2, linestyle=(":", "-.", "--")[i % 3], label=label)
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+    ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+    if log:
+        ax.set_yscale("log")
+    if percent:
+        ax.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda y, _: f"{100 * y:.3g}%"))
+        ax.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+    ax.legend()
+    return fig
+
+
+def matrices(arrays, titles=None, highlights=None, signs=None):
+    """Small matrices side by side, the numbers written in their cells: input, kernel and output of a convolution.
+
+    Args:
+        arrays: Arrays of one or two axes; one axis is drawn as a row.
+        titles: One text an array.
+        highlights: For each array None or a window ``(row, column, height, width)`` to colour.
+        signs: What stands between them, one text fewer than arrays, such as ``["∗", "="]``.
+    """
+    arrays = [np.atleast_2d(np.asarray(a)) for a in arrays]
+    if any(a.ndim != 2 or not a.size for a in arrays):
+        raise ValueError(f"arrays must have one or two axes, got shapes {[a.shape for a in arrays]}")
+    titles, highlights = _one_each("titles", titles, arrays), _one_each("highlights", highlights, arrays, None)
+    signs = [""] * (len(arrays) - 1) if signs is None else list(signs)
+    if len(signs) != len(arrays) - 1:
+        raise ValueError(f"signs must be {len(arrays) - 1} for {len(arrays)} arrays, got {len(signs)}")
+    left, gap, edge, header = 0.0, 1.0, 0.1, 0.9 * any(titles)  # in cells
+    across, tallest = sum(a.shape[1] for a in arrays) + gap * len(signs), max(a.shape[0] for a in arrays)
+    cell = min(0.5, WIDTH / (across + 2 * edge))  # inches
+    fig = plt.figure(figsize=((across + 2 * edge) * cell, (tallest + header + 2 * edge) * cell), layout="none")
+    ax = fig.add_axes((0, 0, 1, 1), xlim=(-edge, across + edge), ylim=(tallest + edge, -edge - header))
+    ax.set_axis_off()
+    for i, (array, title, window) in enumerate(zip(arrays, titles, highlights, strict=True)):
+        top = (tallest - array.shape[0]) / 2
+        _cells(ax, array, left, top, window, 72 * cell)
+        ax.text(left + array.shape[1] / 2, top - 0.2, title, ha="center", va="bottom", fontsize=min(12, 30 * cell))
+        left += array.shape[1]
+        if i < len(signs):
+            ax.text(left + gap / 2, tallest / 2, signs[i], ha="center", va="center", fontsize=min(18, 36 * cell))
+            left += gap
+    return fig
+
+
+def _cells(ax, array, left, top, window, points):
+    """One matrix at (left, top), in cells of ``points`` points."""
+    whole = np.all(array == np.round(array))
+    texts = np.vectorize(lambda v: f"{v:.{0 if whole else 2}f}", otypes=[str])(array)
+    size = points * min(0.5, 1.3 / max(map(len, texts.flat)))
+    for (row, column), text in np.ndenumerate(texts):
+        ax.add_patch(plt.Rectangle((left + column, top + row), 1, 1, facecolor="white", edgecolor="#888888"))
+        ax.text(left + column + 0.5, top + row + 0.52, text, ha="center", va="center", fontsize=size)
+    if window is not None:
+        row, column, height, width = window
+        place, colour = (left + column, top + row), COLOURS["orange"]
+        ax.add_patch(plt.Rectangle(place, width, height, facecolor=colour, alpha=0.2))
+        ax.add_patch(plt.Rectangle(place, width, height, fill=False, edgecolor=colour, linewidth=3))
+
+
+def _one_each(name, values, things, missing=""):
+    """``values`` as a list as long as ``things``; None gives the missing value for each."""
+    values = [missing] * len(things) if values is None else list(values)
+    if len(values) != len(things):
+        raise ValueError(f"{name} must be one for each of the {len(things)}, got {len(values)}")
+    if not len(things):
+        raise ValueError(f"there is nothing to draw: give at least one, with its {name} or without")
+    return values
