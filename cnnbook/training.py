@@ -1,0 +1,311 @@
+"""One way to train: a recipe in, models and a record out.
+
+Each run writes a checkpoint after every epoch, whole or not at all. It holds everything that the next epoch depends on:
+weights, moving statistics, the state of random layers such as Dropout, the optimiser's moments and step. Batches depend
+on (seed, epoch) alone, so a run that was killed and resumed ends with the weights of one that was not.
+
+    runs/<recipe>/seed-<n>/checkpoint.npz     where a run stands
+    runs/<recipe>/seed-<n>/run.json           written when it has ended
+    records/<recipe>.json                     written when every seed has ended
+"""
+
+from cnnbook import backend, data, files
+from cnnbook.recipes import RECIPES, Recipe
+
+import contextlib
+import datetime
+import json
+import math
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+
+class TrainingError(Exception):
+    """Training could not go on; the message says why, what is safe and what to do."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What ``train`` returns: a model for each seed, the record, and the file that holds it."""
+
+    models: list
+    record: dict
+    path: Path
+
+
+def train(
+    recipe, *, seeds=None, epochs=None, resume=False, fresh=False, validate=False,
+    folder="runs", records="records", progress=None,
+):  # fmt: skip
+    """Train a recipe's network once for each seed and write the record.
+
+    recipe      a name in ``recipes.RECIPES`` or a ``Recipe``
+    seeds       default: the recipe's; fewer, or fewer ``epochs``, make a short run, whose record stays in ``folder``
+    resume      go on from the checkpoints in ``folder``; runs that have ended are read, not repeated
+    fresh       throw away the checkpoints in ``folder`` and start over
+    validate    train without the last sixth of the training images and report on these: for choosing a recipe without
+                touching the test images. The record stays in ``folder``
+    progress    None: a bar on a terminal, nothing elsewhere; True: a bar, or a line an epoch; False: nothing
+
+    Returns a ``Result``. Raises ValueError for a bad argument and TrainingError for what went wrong on the way: a
+    checkpoint that is in the way or belongs to another plan, a loss that is not a number, a disk that is full. What
+    was written stays whole in every case, Ctrl-C included.
+    """
+    recipe = _known(recipe)
+    seeds = recipe.seeds if seeds is None else _seeds(seeds)
+    if recipe.columns and len(seeds) > len(recipe.columns):
+        raise ValueError(f"seeds must be at most {len(recipe.columns)} for {recipe.name}, got {len(seeds)}")
+    epochs = recipe.epochs if epochs is None else epochs
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"epochs must be a whole number of at least 1, got {epochs!r}")
+    if resume and fresh:
+        raise ValueError("resume and fresh contradict each other: give one of them")
+    short = validate or epochs != recipe.epochs or tuple(seeds) != tuple(recipe.seeds)
+    plan = recipe.name + (f"-{epochs}-epochs" if epochs != recipe.epochs else "") + ("-validate" if validate else "")
+    home = Path(folder) / plan
+
+    dataset = data.load(recipe.data)
+    arrays, split = _split(dataset, validate)
+    trained, runs, scores = [], [], []
+    for number, seed in enumerate(seeds):
+        run = _Run(recipe, seed, recipe.columns[number] if recipe.columns else None, epochs, home / f"seed-{seed}")
+        model, summary, output = run.train(arrays, resume=resume, fresh=fresh, progress=progress)
+        trained.append(model)
+        runs.append(summary)
+        scores.append(output)
+
+    record = {
+        "name": recipe.name,
+        "command": f"python -m cnnbook train {recipe.name}",
+        "short": short,
+        "description": recipe.description,
+        "data": {"name": dataset.name, "split": split, "sha256": dataset.sha256},
+        "backend": backend.name(),
+        "versions": backend.versions(),
+        "hardware": backend.hardware(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "commit": _commit(),
+        "epochs": epochs,
+        "batch_size": recipe.batch_size,
+        "departures": recipe.departures,
+        "runs": runs,
+        "paper": recipe.paper,
+    }
+    if recipe.columns:
+        error = _error(np.mean(scores, axis=0), arrays[3])
+        record["committee"] = {"members": len(seeds), "metrics": {"test_error": error}}
+    path = home / "record.json" if short else Path(records) / f"{recipe.name}.json"
+    with _disk(path), files.whole(path, "w", encoding="utf-8") as file:
+        json.dump(record, file, indent=1, allow_nan=False)
+        file.write("\n")
+    return Result(trained, record, path)
+
+
+def read_record(name, folder=None):
+    """The record ``name`` as a dict, from records/ (here, or in a folder above: a chapter runs in its own).
+
+    Raises FileNotFoundError with the command that makes it.
+    """
+    here = Path.cwd() if folder is None else Path(folder)
+    for place in [here] if folder else [up / "records" for up in (here, *here.parents)]:
+        if (path := place / f"{name}.json").exists():
+            return json.loads(path.read_text(encoding="utf-8"))
+    raise FileNotFoundError(f"there is no records/{name}.json; make it by: python -m cnnbook train {name}")
+
+
+class _Run:
+    """One seed's training: its model, its place on the disk and how far it has come."""
+
+    def __init__(self, recipe, seed, column, epochs, folder):
+        self.recipe, self.seed, self.column, self.epochs, self.folder = recipe, seed, column, epochs, folder
+        self.checkpoint, self.ended = folder / "checkpoint.npz", folder / "run.json"
+
+    def train(self, arrays, *, resume, fresh, progress):
+        x_train, y_train, x_test, y_test = arrays
+        if self.checkpoint.exists() and not (resume or fresh):
+            raise TrainingError(
+                f"{self.checkpoint} holds an earlier run of {self.recipe.name}: "
+                "go on with it by --resume (resume=True), or throw it away by --fresh (fresh=True)"
+            )
+        if fresh:
+            self.checkpoint.unlink(missing_ok=True)
+            self.ended.unlink(missing_ok=True)
+        keras.utils.set_random_seed(self.seed)
+        keras.backend.clear_session()
+        model = self.recipe.network()
+        steps = math.ceil(len(x_train) / self.recipe.batch_size)
+        model.compile(self.recipe.optimizer(steps * self.epochs), self.recipe.loss)
+        model.optimizer.build(model.trainable_variables)
+        state = self._restore(model) if self.checkpoint.exists() else {"epoch": 0, "seconds": 0.0, "history": {}}
+        x_test = self._prepare(x_test)
+        if state["epoch"] < self.epochs:
+            x_train = self._prepare(x_train)
+            self._epochs(model, x_train, y_train, x_test, y_test, steps, state, progress)
+        output = _scores(model, x_test, committee=bool(self.recipe.columns))
+        metrics = {"test_error": _error(output, y_test)}
+        summary = {"seed": self.seed, "seconds": round(state["seconds"], 1), "metrics": metrics}
+        summary |= {"column": self.column} if self.recipe.columns else {}
+        summary |= {"history": state["history"]}
+        with _disk(self.ended), files.whole(self.ended, "w", encoding="utf-8") as file:
+            json.dump(summary, file, allow_nan=False)
+        return model, summary, output
+
+    def _prepare(self, images):
+        return self.recipe.prepare(images, self.column) if self.recipe.columns else self.recipe.prepare(images)
+
+    def _epochs(self, model, x_train, y_train, x_test, y_test, steps, state, progress):
+        title = f"{self.recipe.name} seed {self.seed}"
+        terminal = sys.stderr is not None and sys.stderr.isatty()
+        with (
+            ThreadPoolExecutor(1) as ahead,  # the next epoch's images are made while this one's are learnt
+            tqdm(total=self.epochs * steps, initial=state["epoch"] * steps, desc=title, unit="step",
+                 disable=progress is False or not terminal) as bar,
+        ):  # fmt: skip
+            coming = ahead.submit(self._images, x_train, y_train, state["epoch"])
+            for epoch in range(state["epoch"], self.epochs):
+                x, y = coming.result()
+                if epoch + 1 < self.epochs:
+                    coming = ahead.submit(self._images, x_train, y_train, epoch + 1)
+                begun = time.perf_counter()
+                log = model.fit(
+                    x, y, batch_size=self.recipe.batch_size, shuffle=False, verbose=0, epochs=epoch + 1,
+                    initial_epoch=epoch, callbacks=[_Watch(bar, f"{title}, epoch {epoch + 1}", self.checkpoint)],
+                )  # fmt: skip
+                error = _error(_scores(model, x_test), y_test)
+                state["seconds"] += time.perf_counter() - begun
+                state["epoch"] = epoch + 1
+                for key, value in {"loss": log.history["loss"][-1], "test_error": error}.items():
+                    state["history"].setdefault(key, []).append(round(float(value), 6))
+                self._save(model, state)
+                bar.set_postfix(loss=state["history"]["loss"][-1], test_error=error)
+                if progress and not terminal:
+                    text = f"{title}: epoch {epoch + 1}/{self.epochs}, loss {state['history']['loss'][-1]:.4f}"
+                    print(f"{text}, test error {error:.2%}, {state['seconds']:.0f} s", flush=True)
+
+    def _images(self, x, y, epoch):
+        """The epoch's training images and labels in its own order, distorted in its own way."""
+        rng = np.random.default_rng([self.seed, epoch])
+        order = rng.permutation(len(x))
+        x = x[order]
+        if self.recipe.distort:
+            parts = np.array_split(x, max(1, len(x) // 1000))
+            x = np.concatenate([self.recipe.distort(rng, part) for part in parts])
+        return x, y[order]
+
+    def _plan(self):
+        recipe = self.recipe
+        return {"recipe": recipe.name, "seed": self.seed, "epochs": self.epochs, "batch_size": recipe.batch_size,
+                "backend": backend.name()}  # fmt: skip
+
+    def _save(self, model, state):
+        note = json.dumps({"plan": self._plan(), **state})
+        values = {f"{i:05}": keras.ops.convert_to_numpy(v) for i, v in enumerate(_variables(model))}
+        with _disk(self.checkpoint), files.whole(self.checkpoint) as file:
+            np.savez(file, note=np.array(note), **values)
+
+    def _restore(self, model):
+        """Put a checkpoint's values into the model and its optimiser, and prove that they arrived."""
+        try:
+            with np.load(self.checkpoint, allow_pickle=False) as file:
+                note = json.loads(str(file["note"]))
+                values = [file[key] for key in sorted(set(file.files) - {"note"})]
+        except Exception as problem:
+            raise TrainingError(f"{self.checkpoint} cannot be read ({problem}); start over by --fresh") from problem
+        plan = note.pop("plan")
+        if plan != self._plan():
+            pairs = [(key, plan.get(key), value) for key, value in self._plan().items()]
+            different = ", ".join(f"{key} {there} there, {here} here" for key, there, here in pairs if there != here)
+            raise TrainingError(f"{self.checkpoint} has another plan ({different}); use another --folder or --fresh")
+        variables = _variables(model)
+        if [tuple(v.shape) for v in variables] != [v.shape for v in values]:
+            raise TrainingError(f"{self.checkpoint} was made by another version of the network; start over by --fresh")
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        if not all(np.array_equal(keras.ops.convert_to_numpy(v), w) for v, w in zip(variables, values, strict=True)):
+            raise TrainingError(f"{self.checkpoint} was not restored exactly; start over by --fresh")
+        return note
+
+
+class _Watch(keras.callbacks.Callback):
+    """Moves the bar, and stops at the first loss that is not a finite number."""
+
+    def __init__(self, bar, where, checkpoint):
+        super().__init__()
+        self.bar, self.where, self.checkpoint = bar, where, checkpoint
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.update()
+        if not math.isfinite(loss := float(logs["loss"])):
+            kept = f"the epochs before are in {self.checkpoint}" if self.checkpoint.exists() else "no epoch had ended"
+            raise TrainingError(
+                f"the loss became {loss} ({self.where}, step {batch + 1}); {kept}. A lower learning rate often helps"
+            )
+
+
+def _variables(model):
+    """All that training changes: weights, statistics, the state of random layers, the optimiser's moments and step."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _scores(model, images, committee=False):
+    output = model.predict(images, batch_size=500, verbose=0)
+    return keras.ops.convert_to_numpy(keras.ops.softmax(output)) if committee else output
+
+
+def _error(scores, labels):
+    return float(np.mean(np.argmax(scores, axis=-1) != labels))
+
+
+def _split(dataset, validate):
+    if not validate:
+        return (dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test), dataset.split
+    kept = len(dataset.x_train) - len(dataset.x_train) // 6
+    split = f"training images only: the first {kept:,} / the last {len(dataset.x_train) - kept:,}"
+    x, y = dataset.x_train, dataset.y_train
+    return (x[:kept], y[:kept], x[kept:], y[kept:]), split
+
+
+def _known(recipe):
+    if isinstance(recipe, Recipe):
+        return recipe
+    if recipe not in RECIPES:
+        raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, got {recipe!r}")
+    return RECIPES[recipe]
+
+
+def _seeds(seeds):
+    seeds = list(seeds)
+    if not seeds or len(set(seeds)) < len(seeds) or not all(type(s) is int and 0 <= s < 2**32 for s in seeds):
+        raise ValueError(f"seeds must be different whole numbers from 0 to 2**32 - 1, at least one, got {seeds}")
+    return seeds
+
+
+@contextlib.contextmanager
+def _disk(path):
+    try:
+        yield
+    except OSError as problem:
+        raise TrainingError(
+            f"{path} could not be written ({problem.strerror or problem}); what was written before is whole. "
+            "Make room or choose another --folder, then --resume"
+        ) from problem
+
+
+def _commit():
+    """The commit that the code stands at, with a plus when it was changed since; None outside a checkout."""
+    try:
+        found = [
+            subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout
+            for words in (["rev-parse", "--short=10", "HEAD"], ["status", "--porcelain", "."])
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found[0].strip() + ("+" if found[1].strip() else "")
