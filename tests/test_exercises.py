@@ -1,0 +1,147 @@
+"""Every exercise in the registry: its solution passes, each typical error gets its hint, nothing breaks the checker."""
+
+from cnnbook import exercises
+from cnnbook.exercises import EXERCISES, check
+
+import numpy as np
+import pytest
+from scipy import signal
+
+ALL = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES.keys())
+
+
+def said(capsys, name, answer):
+    """What check prints, on one line."""
+    assert check(name, answer) is None
+    return " ".join(capsys.readouterr().out.split())
+
+
+@ALL
+def test_the_solution_passes(capsys, exercise):
+    assert said(capsys, exercise.name, exercise.solution) == f"Correct. {exercise.why}"
+
+
+@ALL
+def test_each_typical_error_gets_its_own_hint(capsys, exercise):
+    hints = [hint for _, hint in exercise.wrong] + [exercise.otherwise]
+    assert len(exercise.wrong) >= 2
+    assert len(set(hints)) == len(hints)
+    for wrong, hint in exercise.wrong:
+        assert said(capsys, exercise.name, wrong) == f"Not yet. {hint}"
+
+
+@ALL
+def test_any_other_answer_of_the_right_shape_gets_the_general_hint(capsys, exercise):
+    off = lambda value: np.asarray(value) + 0.37
+    answer = (lambda *a: off(exercise.solution(*a))) if callable(exercise.solution) else off(exercise.solution)
+    assert said(capsys, exercise.name, answer) == f"Not yet. {exercise.otherwise}"
+
+
+@ALL
+def test_the_dots_leave_the_exercise_open(capsys, exercise):
+    assert said(capsys, exercise.name, ...) == "Put your answer in place of the dots."
+
+
+def raises(*arguments):
+    raise RuntimeError("no idea")
+
+
+def leaves(*arguments):
+    raise SystemExit
+
+
+NONSENSE = [
+    None, "", "nonsense", b"bytes", True, object(), {}, {"a": 1}, set(), [], [[]], [1, [2]], ["a", "b"], 1j, 10**400,
+    float("nan"), float("inf"), [np.nan], np.zeros((0, 3)), np.zeros((2, 2, 2, 2)), np.array("x"), np.array([None]),
+    raises, leaves, int, print, lambda: 1, lambda *a: None, lambda *a: "text", lambda *a: np.nan, lambda *a: a,
+    lambda *a: np.zeros((9, 9)), lambda *a: [1, [2]],
+]  # fmt: skip
+
+
+@ALL
+def test_nonsense_gets_a_hint_and_raises_nothing(capsys, exercise):
+    for answer in NONSENSE:
+        output = said(capsys, exercise.name, answer)
+        assert "Not yet. " in output and len(output) > 30
+
+
+def test_a_function_gets_copies_of_its_inputs(capsys):
+    def spoils(x, kernel):
+        result = signal.correlate2d(x, kernel, mode="valid")
+        x[:], kernel[:] = 0, 0
+        return result
+
+    assert said(capsys, "convolution/function", spoils).startswith("Correct.")
+
+
+def test_what_a_function_raised_is_told(capsys):
+    assert "RuntimeError: no idea" in said(capsys, "convolution/function", raises)
+    assert "is the return missing?" in said(capsys, "convolution/function", lambda x, kernel: None)
+
+
+def test_a_wrong_shape_is_told(capsys):
+    assert said(capsys, "lenet/c1", [156]) == "Not yet. The answer is one number; yours is an array of shape (1,)."
+
+
+def test_counts_are_exact_and_computed_values_may_be_rounded(capsys, monkeypatch):
+    assert said(capsys, "lenet/c1", 156.0).startswith("Correct.")
+    assert said(capsys, "lenet/c1", 156.0001).startswith("Not yet.")
+    monkeypatch.setattr(exercises, "EXERCISES", {})
+    exercises.exercise("t/pi", question="", solution=3.14159265, why="", wrong=[], otherwise="Look it up.")
+    assert said(capsys, "t/pi", 3.141593).startswith("Correct.")
+    assert said(capsys, "t/pi", 3.14) == "Not yet. Look it up."
+
+
+def test_a_text_is_read_without_case_and_spaces(capsys, monkeypatch):
+    monkeypatch.setattr(exercises, "EXERCISES", {})
+    exercises.exercise("t/text", question="", solution="tanh", why="", wrong=[("relu", "Older.")], otherwise="No.")
+    assert said(capsys, "t/text", " Tanh\n").startswith("Correct.")
+    assert said(capsys, "t/text", "ReLU") == "Not yet. Older."
+    assert "must be a text" in said(capsys, "t/text", 3)
+
+
+@pytest.mark.parametrize("name", ["lenet/c9", "", None, ["lenet/c1"]])
+def test_an_unknown_name_lists_the_known(name):
+    with pytest.raises(ValueError, match=r"name must be one of .*lenet/c1.*, got"):
+        check(name, 1)
+
+
+def test_names_of_a_chapter():
+    assert exercises.names("lenet")[0] == "lenet/c1"
+    assert len(exercises.names()) == len(exercises.names("lenet")) + len(exercises.names("convolution"))
+
+
+def test_a_second_exercise_of_one_name_is_refused(monkeypatch):
+    monkeypatch.setattr(exercises, "EXERCISES", dict(EXERCISES))
+    with pytest.raises(ValueError, match="name must be new"):
+        exercises.exercise("lenet/c1", question="", solution=1, why="", wrong=[], otherwise="")
+    with pytest.raises(ValueError, match="inputs must be given for a function"):
+        exercises.exercise("lenet/new", question="", solution=1, why="", wrong=[], otherwise="", inputs=list)
+
+
+# The solutions themselves, by other means than the registry's.
+
+
+def test_convolution_solutions_against_scipy():
+    rng = np.random.default_rng(1)
+    x, kernel = np.arange(9).reshape(3, 3), np.arange(4).reshape(2, 2)
+    assert np.array_equal(EXERCISES["convolution/flip"].solution, signal.convolve2d(x, kernel, mode="valid"))
+    full = EXERCISES["convolution/one-dimension"].solution
+    assert np.array_equal(full, signal.convolve([1, 2, 3], [1, 0, -1]))
+    x, kernel = rng.normal(size=(7, 4)), rng.normal(size=(2, 3))
+    correlation = EXERCISES["convolution/function"].solution(x, kernel)
+    assert np.allclose(correlation, signal.correlate2d(x, kernel, mode="valid"))
+    shifted = signal.correlate2d(x, EXERCISES["convolution/shift"].solution, mode="same")
+    assert np.array_equal(shifted[:, 1:], x[:, :-1])
+
+
+def test_lenet_solutions_against_arithmetic():
+    from cnnbook import arithmetic
+
+    assert EXERCISES["lenet/c1"].solution == arithmetic.conv_parameters((5, 5), 1, 6)
+    size, sizes = 32, []
+    for kernel, stride in [(5, 1), (2, 2), (5, 1), (2, 2), (5, 1)]:
+        size = arithmetic.output_size(size, kernel, stride=stride)
+        sizes.append(size)
+    assert EXERCISES["lenet/sizes"].solution == sizes
+    assert sum(EXERCISES["lenet/dense"].solution) == 61_706 - 60_000

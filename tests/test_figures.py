@@ -1,0 +1,148 @@
+"""figures: alternative text is enforced, the HTML is the same everywhere, and each drawing shows what it was given."""
+
+from cnnbook import figures
+
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+ALT = "A straight line that rises from 0 to 1"
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    plt.close("all")
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """The HTML texts that figures.show displays."""
+    texts = []
+    monkeypatch.setattr("IPython.display.display", lambda html: texts.append(html.data))
+    return texts
+
+
+def line():
+    fig, ax = plt.subplots()
+    ax.plot([0, 1])
+    return fig
+
+
+def test_show_gives_an_image_with_alternative_text_and_closes_the_figure(shown):
+    assert figures.show(line(), 'Error "test" < 1 &\n  falling with the epochs') is None
+    tag = r'<img src="data:image/png;base64,[A-Za-z0-9+/=]+" alt="[^"<>]+" class="[\w-]+" style="[^"]+">'
+    assert re.fullmatch(tag, shown[0])
+    assert 'alt="Error &quot;test&quot; &lt; 1 &amp; falling with the epochs"' in shown[0]
+    assert "max-width:100%" in shown[0] and "width:576px" in shown[0]
+    assert plt.get_fignums() == []
+
+
+def test_the_same_figure_gives_the_same_bytes_without_a_version_in_them(shown):
+    figures.show(line(), ALT)
+    figures.show(line(), ALT)
+    assert shown[0] == shown[1]
+    assert b"matplotlib" not in figures.base64.b64decode(shown[0].split("base64,")[1].split('"')[0]).lower()
+
+
+def test_width_is_the_readers(shown):
+    figures.show(line(), ALT, width=300)
+    assert "width:300px" in shown[0]
+    with pytest.raises(ValueError, match="width must be a positive number of pixels, got 0"):
+        figures.show(line(), ALT, width=0)
+
+
+@pytest.mark.parametrize("alt", [
+    "", "   ", "figure", "plot", "Figure", "loss curve",
+    "../_images/a_long_enough_name_0_0", "images/loss-and-error-curves.png", "my picture of the loss.PNG", "C:\\pictures\\of\\the\\loss\\curve",
+])  # fmt: skip
+def test_an_alternative_text_that_says_nothing_is_refused_and_the_figure_closed(shown, alt):
+    with pytest.raises(ValueError, match="alt must say in 20 characters or more what the figure shows, got"):
+        figures.show(line(), alt)
+    assert shown == [] and plt.get_fignums() == []
+
+
+def test_wrong_types_are_named(shown):
+    with pytest.raises(TypeError, match="alt must be a string, got NoneType"):
+        figures.show(line(), None)
+    with pytest.raises(TypeError, match="fig must be a matplotlib figure, got list"):
+        figures.show([line()], ALT)
+
+
+def luminance(colour):
+    """Relative luminance as the Web Content Accessibility Guidelines define it."""
+    channels = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def test_text_has_contrast_on_its_card():
+    assert plt.rcParams["figure.facecolor"] == "white"
+    for name in ("text.color", "axes.labelcolor", "xtick.color"):
+        assert 1.05 / (luminance(plt.rcParams[name]) + 0.05) >= 7
+
+
+def test_images_take_each_shape_and_share_limits():
+    arrays = [np.zeros((4, 4)), np.full((4, 4, 1), 7.0), np.full((2, 3, 3), 0.5)]
+    fig = figures.images(arrays, titles=["a", "b", "c"], columns=2)
+    assert [ax.get_title() for ax in fig.axes] == ["a", "b", "c", ""]
+    assert [ax.images[0].get_array().shape for ax in fig.axes[:3]] == [(4, 4), (4, 4), (2, 3, 3)]
+    shared = figures.images(arrays[:2], limits="shared")
+    assert [ax.images[0].get_clim() for ax in shared.axes] == [(0, 7), (0, 7)]
+    given = figures.images(np.zeros((2, 4, 4)), limits=(-1, 1))
+    assert [ax.images[0].get_clim() for ax in given.axes] == [(-1, 1), (-1, 1)]
+
+
+@pytest.mark.parametrize("weights, first, last", [
+    (np.arange(8.0).reshape(2, 2, 1, 2), [[0, 2], [4, 6]], [[1, 3], [5, 7]]),
+    (np.arange(8.0).reshape(2, 2, 2), [[0, 2], [4, 6]], [[1, 3], [5, 7]]),
+    (np.arange(24.0).reshape(2, 2, 2, 3), [[0, 6], [12, 18]], [[5, 11], [17, 23]]),
+])  # fmt: skip
+def test_kernels_are_tiles_on_one_scale_about_zero(weights, first, last):
+    fig = figures.kernels(weights)
+    tiles = [ax.images[0] for ax in fig.axes if ax.images]
+    assert np.array_equal(tiles[0].get_array(), first) and np.array_equal(tiles[-1].get_array(), last)
+    assert {t.get_clim() for t in tiles} == {(-weights.max(), weights.max())}
+
+
+def test_kernels_that_are_all_zero_are_drawn():
+    assert figures.kernels(np.zeros((3, 3, 1, 2))).axes[0].images[0].get_clim() == (-1, 1)
+
+
+def test_curves_show_mean_and_range_of_the_seeds():
+    histories = {"test": [[3, 2, 1], [5, 4, 3]], "train": [1, 1, 1]}
+    fig = figures.curves(histories, references={"paper": 0.5}, percent=True, log=True)
+    lines = {x.get_label(): list(x.get_ydata()) for x in fig.axes[0].lines}
+    assert lines == {"test (mean of 2)": [4, 3, 2], "train": [1, 1, 1], "paper": [0.5, 0.5]}
+    assert list(fig.axes[0].lines[0].get_xdata()) == [1, 2, 3]
+    band = fig.axes[0].collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == (1, 5)
+    assert fig.axes[0].yaxis.get_major_formatter()(0.0095, 0) == "0.95%"
+
+
+def test_matrices_write_every_number_and_mark_the_window():
+    fig = figures.matrices([[[1, 2], [3, 4]], [0.5, 1]], ["in", "out"], [(0, 1, 2, 1), None], ["→"])
+    texts = [t.get_text() for t in fig.axes[0].texts]
+    assert texts == ["1", "2", "3", "4", "in", "→", "0.50", "1.00", "out"]
+    window = fig.axes[0].patches[-3]  # before the second matrix' two cells
+    assert (window.get_x(), window.get_y(), window.get_width(), window.get_height()) == (1, 0, 1, 2)
+
+
+@pytest.mark.parametrize("draw, message", [
+    (lambda: figures.images([np.zeros(3)]), r"arrays must hold images .* got one of shape \(3,\)"),
+    (lambda: figures.images([np.zeros((3, 3))], titles=["a", "b"]), "titles must be one for each of the 1, got 2"),
+    (lambda: figures.images([]), "there is nothing to draw"),
+    (lambda: figures.images([np.zeros((3, 3))], columns=0), "columns must be >= 1, got 0"),
+    (lambda: figures.kernels(np.zeros((3, 3))), r"weights must be .* got shape \(3, 3\)"),
+    (lambda: figures.curves({"a": [[1, 2], [1]]}), r"histories\['a'\] must hold runs of one length"),
+    (lambda: figures.curves({"a": []}), r"histories\['a'\] must be \(seeds, epochs\)"),
+    (lambda: figures.matrices([np.zeros((2, 2, 2))]), "arrays must have one or two axes"),
+    (lambda: figures.matrices([[1], [2]], signs=[]), "signs must be 1 for 2 arrays, got 0"),
+    (lambda: figures.matrices([[1]], highlights=[None, None]), "highlights must be one for each of the 1, got 2"),
+])  # fmt: skip
+def test_wrong_arguments_are_named(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()
