@@ -1,0 +1,94 @@
+"""Execute notebooks and hold them to their stored outputs: nbval, then a table of times.
+
+    python tools/check_notebooks.py [--gpu] [NOTEBOOK OR FOLDER ...]      default: chapters
+
+The kernel is this Python, with the backend that KERAS_BACKEND names. With --gpu it ends with an error where that
+backend sees no GPU, and keeps a summary in records/nbval-gpu.json beside those of the other backends.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections import defaultdict
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+SUMMARY = Path("records/nbval-gpu.json")
+
+
+class Times:
+    """A pytest plugin that counts the cells of each notebook, those that failed, and its seconds."""
+
+    def __init__(self):
+        self.notebooks = defaultdict(lambda: {"cells": 0, "failed": 0, "seconds": 0.0})
+
+    def pytest_runtest_logreport(self, report):
+        row = self.notebooks[report.nodeid.split("::")[0]]
+        row["cells"] += report.when == "call"
+        row["failed"] += report.failed
+        row["seconds"] += report.duration
+
+    def rows(self):
+        return [{"notebook": name, **row, "seconds": round(row["seconds"], 1)}
+                for name, row in sorted(self.notebooks.items())]  # fmt: skip
+
+    def pytest_terminal_summary(self, terminalreporter):
+        terminalreporter.section("seconds, cells and failures of each notebook")
+        for row in self.rows():
+            terminalreporter.line("{seconds:8.1f} s {cells:4d} cells {failed:3d} failed  {notebook}".format(**row))
+
+
+def require_gpu():
+    """The GPUs that the backend sees, in words; an error where there is none."""
+    # JAX falls back to the CPU with no more than a warning; told its platform, it refuses.
+    os.environ.setdefault("JAX_PLATFORMS", "cuda")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    from cnnbook import backend
+
+    try:
+        found = backend.devices()
+    except RuntimeError as error:
+        found, reason = [], f" ({error})"
+    else:
+        reason = ""
+    if not found:
+        sys.exit(f"{backend.name()} sees no GPU here, and these checks never fall back to the CPU{reason}.\n"
+                 "Ask `nvidia-smi` whether the driver sees one; CONTRIBUTING.md says how a GPU machine is set up.")
+    return {"backend": backend.name(), "hardware": ", ".join(found), "versions": backend.versions()}
+
+
+def keep(facts, rows):
+    """Put this backend's rows into the summary, in place of its older ones, in one step."""
+    summary = json.loads(SUMMARY.read_text()) if SUMMARY.exists() else {"name": "nbval-gpu", "runs": []}
+    runs = {run["backend"]: run for run in summary["runs"]}
+    runs[facts["backend"]] = {
+        "command": f"make test-gpu KERAS_BACKEND={facts['backend']}", **facts,
+        "date": date.today().isoformat(), "notebooks": rows,
+    }  # fmt: skip
+    new = SUMMARY.with_suffix(".new")
+    new.write_text(json.dumps({"name": "nbval-gpu", "runs": [runs[name] for name in sorted(runs)]}, indent=1) + "\n")
+    new.replace(SUMMARY)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("notebooks", nargs="*", default=["chapters"], metavar="NOTEBOOK")
+    parser.add_argument("--gpu", action="store_true", help="insist on a GPU and keep records/nbval-gpu.json")
+    arguments = parser.parse_args()
+    facts = require_gpu() if arguments.gpu else None
+
+    times = Times()
+    options = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", "tests/sanitize.cfg"]
+    if not arguments.gpu:  # two notebooks at a time; on a GPU they would compete for its memory
+        options += ["-n", "2", "--dist", "loadfile"]
+    status = pytest.main([*options, *arguments.notebooks], plugins=[times])
+    if facts and status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        keep(facts, times.rows())
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
