@@ -57,7 +57,8 @@ def test_width_is_the_readers(shown):
 
 @pytest.mark.parametrize("alt", [
     "", "   ", "figure", "plot", "Figure", "loss curve",
-    "../_images/a_long_enough_name_0_0", "images/loss-and-error-curves.png", "my picture of the loss.PNG", "C:\\pictures\\of\\the\\loss\\curve",
+    "../_images/a_long_enough_name_0_0", "images/loss-and-error-curves.png",
+    "my picture of the loss.PNG", "C:\\pictures\\of\\the\\loss\\curve",
 ])  # fmt: skip
 def test_an_alternative_text_that_says_nothing_is_refused_and_the_figure_closed(shown, alt):
     with pytest.raises(ValueError, match="alt must say in 20 characters or more what the figure shows, got"):
