@@ -22,7 +22,7 @@ BIN := .venv/bin
 backend := tensorflow
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help book serve test test-backends $(BACKENDS:%=test-%) test-gpu notebooks lock clean distclean
+.PHONY: help book serve test test-backends $(BACKENDS:%=test-%) test-gpu notebooks lab lock clean distclean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -62,10 +62,14 @@ notebooks: ## execute the chapters whose text changed and store their outputs (A
 	$(ENVIRONMENT) .venv book tensorflow dev
 	KERAS_BACKEND=$(backend) $(BIN)/python tools/notebooks.py $(if $(ALL),--all)
 
-lock: ## compile requirements.txt from pyproject.toml, with the newest versions that it allows
+lab: ## run the chapters in JupyterLab
+	$(ENVIRONMENT) .venv tensorflow lab
+	KERAS_BACKEND=$(backend) $(BIN)/jupyter-lab chapters
+
+lock: ## compile requirements.txt from pyproject.toml, keeping the versions that still fit (UPGRADE=1: none)
 	$(ENVIRONMENT) .venv book tensorflow dev
-	$(BIN)/uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras --upgrade \
-		pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --universal --fork-strategy fewest --python-version 3.11 --all-extras \
+		$(if $(UPGRADE),--upgrade) pyproject.toml -o requirements.txt
 
 clean: ## remove the built book and what the tests left
 	rm -rf _build build .pytest_cache .ruff_cache .hypothesis
