@@ -155,30 +155,34 @@ def _shape_hint(found, expected):
 # Chapter foundations/convolution -------------------------------------------------------------------------------------
 
 exercise(
-    "convolution/flip",
-    question="Convolve [[0, 1, 2], [3, 4, 5], [6, 7, 8]] with [[0, 1], [2, 3]] (valid): the four outputs?",
-    solution=[[5, 11], [23, 29]],
-    why="The kernel is turned by half a turn, to [[3, 2], [1, 0]], before it slides.",
+    "convolution/weights",
+    question="Weights for the ages 0 to 3, so that each second of age halves the weight and the result is an average?",
+    solution=[8 / 15, 4 / 15, 2 / 15, 1 / 15],
+    why="They halve, and 8 + 4 + 2 + 1 = 15 makes their sum 1.",
     wrong=[
-        ([[19, 25], [37, 43]], "That is the cross-correlation: the kernel slid without being flipped."),
-        ([[17, 23], [35, 41]], "You flipped the kernel left to right only; flip it top to bottom as well."),
-        ([[7, 13], [25, 31]], "You flipped the kernel top to bottom only; flip it left to right as well."),
+        ([1, 0.5, 0.25, 0.125], "They halve, but they sum to 1.875: a ship at 100 m would be estimated at 187.5 m."),
+        ([8, 4, 2, 1], "They halve, but an average needs weights that sum to 1."),
+        ([0.5, 0.25, 0.125, 0.0625], "They sum to 0.9375: every estimate would be too small. Divide by the sum."),
+        ([0.5, 0.25, 0.125, 0.125], "They sum to 1, but the last weight is not half of the one before it."),
+        ([1 / 15, 2 / 15, 4 / 15, 8 / 15], "The other way round: age 0 is the newest reading and counts most."),
+        ([0.4, 0.3, 0.2, 0.1], "These fall along a line; each should be half of the one before."),
     ],
-    otherwise="Flip the kernel along both axes, lay it on each 2x2 window, multiply cell by cell and sum.",
+    otherwise="Start with 1, 1/2, 1/4, 1/8 and divide by what they sum to.",
 )
 
 exercise(
-    "convolution/one-dimension",
-    question="What is the full convolution of [1, 2, 3] with [1, 0, -1]?",
-    solution=[1, 2, 2, -2, -3],
-    why="Each input value lays down its own copy of the kernel: 1(1, 0, -1) + 2(., 1, 0, -1) + 3(., ., 1, 0, -1).",
+    "convolution/flip",
+    question="Convolve [[1, 0, 2], [3, 1, 0], [0, 2, 1]] with [[1, 2], [0, -1]] (valid): the four values?",
+    solution=[[6, 2], [-1, 4]],
+    why="The kernel is turned by half a turn, to [[-1, 0], [2, 1]], before it slides.",
     wrong=[
-        ([-1, -2, -2, 2, 3], "That is the cross-correlation: the kernel was not flipped."),
-        ([2, -2], "Take every position where kernel and input overlap in one cell or more: 3 + 3 - 1 of them."),
-        ([2], "That is the valid part, where the kernel lies wholly on the input; the full one has 3 + 3 - 1 values."),
-        ([2, 2, -2], "That is the part of the input's size (same); the full convolution has 3 + 3 - 1 values."),
+        ([[0, 4], [3, 0]], "That is the cross-correlation: the kernel slid without being flipped."),
+        ([[-1, 1], [7, 0]], "You flipped the kernel left to right only; flip it top to bottom as well."),
+        ([[5, -1], [3, 4]], "You flipped the kernel top to bottom only; flip it left to right as well."),
+        ([[0, 4], [1, 0]], "You mirrored the kernel about its other diagonal; turn it by half a turn instead."),
+        ([[1, 2, 2, 4], [3, 6, 2, -2], [0, -1, 4, 2], [0, 0, -2, -1]], "That is all of it; drop the rim."),
     ],
-    otherwise="Multiply the two as polynomials: the outputs are the coefficients of the product.",
+    otherwise="Flip the kernel along both axes, lay it on each 2x2 window, multiply cell by cell and sum.",
 )
 
 
@@ -189,43 +193,50 @@ def _correlation(x, kernel):
 
 exercise(
     "convolution/function",
-    question="Write cross_correlate(x, kernel), valid, for 2-D arrays with no more than a convolution and a flip.",
+    question="Write the valid cross-correlation of 2-D arrays (image, kernel) with a library that only convolves.",
     solution=_correlation,
     why="The convolution flips the kernel once more, and two flips are none.",
     wrong=[
         (lambda x, k: _correlation(x, k[::-1, ::-1]), "That is the convolution itself: flip the kernel beforehand."),
         (lambda x, k: _correlation(x, k[:, ::-1]), "The kernel is flipped along the first axis alone: flip both."),
         (lambda x, k: _correlation(x, k[::-1]), "The kernel is flipped along the second axis alone: flip both."),
+        (lambda x, k: _correlation(x, k)[::-1, ::-1], "Flip the kernel before the convolution, not the result."),
     ],
-    otherwise="Return convolve(x, kernel[::-1, ::-1]) in whatever spelling you like.",
+    otherwise="Convolve with kernel[::-1, ::-1] and keep what lies fully inside.",
     inputs=lambda rng: (rng.normal(size=(6, 5)), rng.normal(size=(3, 2))),
 )
 
 exercise(
-    "convolution/toeplitz",
-    question="Full convolution of 5 values with a kernel of 3, as a matrix times the input: the matrix's shape?",
-    solution=[7, 5],
-    why="A row for each of the 5 + 3 - 1 outputs, a column for each of the 5 inputs.",
+    "convolution/matrix",
+    question="The matrix of a Conv1D layer with weights 1, 2, 3, no bias, no padding, for an input of five values?",
+    solution=[[1, 2, 3, 0, 0], [0, 1, 2, 3, 0], [0, 0, 1, 2, 3]],
+    why="A row for each of the 5 - 3 + 1 outputs: the weights, unflipped, one place further right in each row.",
     wrong=[
-        ([5, 7], "Rows first: the matrix multiplies the input from the left, so it has a row for each output."),
-        ([3, 5], "That is the valid convolution, of 5 - 3 + 1 outputs; the full one has more."),
-        ([5, 5], "That gives as many outputs as inputs; the full convolution has more."),
+        ([[3, 2, 1, 0, 0], [0, 3, 2, 1, 0], [0, 0, 3, 2, 1]], "Conv1D does not flip its kernel."),
+        ([[1, 0, 0], [2, 1, 0], [3, 2, 1], [0, 3, 2], [0, 0, 3]], "Transposed: give each output a row."),
+        (
+            [[1, 0, 0, 0, 0], [2, 1, 0, 0, 0], [3, 2, 1, 0, 0], [0, 3, 2, 1, 0], [0, 0, 3, 2, 1], [0, 0, 0, 3, 2],
+             [0, 0, 0, 0, 3]],
+            "That is the full convolution; without padding the kernel fits in three places, and it is not flipped.",
+        ),
+        ([[1, 2, 3], [1, 2, 3], [1, 2, 3]], "Each row meets all five inputs: fill in zeros, and move the weights on."),
     ],
-    otherwise="Count the outputs for the rows and the inputs for the columns.",
-)
+    otherwise="Write the weights below one another, one row for each place of the kernel, zeros elsewhere.",
+)  # fmt: skip
 
 exercise(
-    "convolution/shift",
-    question="Which 3x3 kernel shifts an image one pixel to the right, by cross-correlation with same padding?",
-    solution=[[0, 0, 0], [1, 0, 0], [0, 0, 0]],
-    why="Each output copies the pixel to its left, so the image moves right.",
+    "convolution/pulse",
+    question="The pulse [1, 3, -2, -1] came back among noise: at which index of `echo` does it begin?",
+    solution=8,
+    why="Cross-correlation slides the pulse as it is, and there it matches best (19, next best 17).",
     wrong=[
-        ([[0, 0, 0], [0, 0, 1], [0, 0, 0]], "That copies the pixel to the right: the image moves left."),
-        ([[0, 1, 0], [0, 0, 0], [0, 0, 0]], "That copies the pixel above: the image moves down."),
-        ([[0, 0, 0], [0, 0, 0], [0, 1, 0]], "That copies the pixel below: the image moves up."),
-        ([[0, 0, 0], [0, 1, 0], [0, 0, 0]], "That copies each pixel onto itself: the image stays."),
+        (13, "Convolution turns the pulse round and finds its mirror image; cross-correlate instead."),
+        (16, "That is the peak of the full convolution, which turns the pulse round; cross-correlate instead."),
+        (11, "That is the index in the full result, which starts 3 places before the echo: subtract 3."),
+        (9, "The echo is largest there, by its noise perhaps; compare all four values of the pulse."),
+        (19, "That is how well it matches; the question is where."),
     ],
-    otherwise="One entry is 1, the others are 0: which neighbour must each output copy?",
+    otherwise="Cross-correlate the echo with the pulse and take the index of the largest value.",
 )
 
 # Chapter architectures/lenet -----------------------------------------------------------------------------------------
