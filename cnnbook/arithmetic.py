@@ -112,15 +112,15 @@ def receptive_field(layers):
     """
     if isinstance(layers, str) or not hasattr(layers, "__iter__"):
         raise TypeError(f"layers must be a list of (kernel, stride) or (kernel, stride, dilation), got {layers!r}")
-    layers = [_layer(number, layer) for number, layer in enumerate(layers)]
-    axes = max((axes for axes, *_ in layers), default=0)
-    field, jump, found = (1,) * max(axes, 1), (1,) * max(axes, 1), []
-    for number, (_, *layer) in enumerate(layers):
-        names = (f"layers[{number}]: {word}" for word in ("kernel", "stride", "dilation"))
-        kernel, stride, dilation = (
-            per_axis(name, value if axes and len(value) > 1 else value[0], max(axes, 1))
-            for name, value in zip(names, layer, strict=True)
-        )
+    layers = [_layer(f"layers[{number}]", layer) for number, layer in enumerate(layers)]
+    axes = max((axes for axes, _ in layers), default=0)
+    if wrong := [number for number, (own, _) in enumerate(layers) if own not in (0, axes)]:
+        one = wrong[0]
+        raise ValueError(f"layers must have the same number of axes, got {layers[one][0]} at layers[{one}] and {axes}")
+    field = jump = (1,) * (axes or 1)
+    found = []
+    for own, layer in layers:
+        kernel, stride, dilation = layer if own == axes else (numbers * axes for numbers in layer)
         field = tuple(f + d * (k - 1) * j for f, d, k, j in zip(field, dilation, kernel, jump, strict=True))
         jump = tuple(j * s for j, s in zip(jump, stride, strict=True))
         found.append(ReceptiveField(field, jump) if axes else ReceptiveField(field[0], jump[0]))
@@ -142,7 +142,7 @@ def whole(name, value, otherwise=""):
 def per_axis(name, value, axes):
     """``value`` as a tuple of ``axes`` ints, each at least 1; an int stands for all of them."""
     if not isinstance(value, (tuple, list)):
-        return (whole(name, value, f" or a tuple of {axes}, one per axis"),) * axes
+        return (whole(name, value, " or a tuple with one per axis"),) * axes
     if len(value) != axes:
         raise ValueError(f"{name} must be an int >= 1 or a tuple of {axes}, one per axis, got {value!r}")
     return tuple(whole(f"{name}[{axis}]", number) for axis, number in enumerate(value))
@@ -237,11 +237,13 @@ def _flag(**argument):
     return value
 
 
-def _layer(number, layer):
-    """One layer of receptive_field as (axes, kernel, stride, dilation)."""
+def _layer(name, layer):
+    """One layer of receptive_field: its number of axes (0 when all are ints), and (kernel, stride, dilation)."""
+    shape = f"{name} must be (kernel, stride) or (kernel, stride, dilation), got {layer!r}"
     if not isinstance(layer, (tuple, list)):
-        raise TypeError(f"layers[{number}] must be (kernel, stride) or (kernel, stride, dilation), got {layer!r}")
+        raise TypeError(shape)
     if len(layer) not in (2, 3):
-        raise ValueError(f"layers[{number}] must be (kernel, stride) or (kernel, stride, dilation), got {layer!r}")
-    names = (f"layers[{number}]: {word}" for word in ("kernel", "stride", "dilation"))
-    return _align(**dict(zip(names, (*layer, 1)[:3], strict=True)))
+        raise ValueError(shape)
+    names = (f"{name}: {word}" for word in ("kernel", "stride", "dilation"))
+    axes, *numbers = _align(**dict(zip(names, (*layer, 1)[:3], strict=True)))
+    return axes, numbers
