@@ -124,15 +124,17 @@ def test_a_second_exercise_of_one_name_is_refused(monkeypatch):
 
 def test_convolution_solutions_against_scipy():
     rng = np.random.default_rng(1)
-    x, kernel = np.arange(9).reshape(3, 3), np.arange(4).reshape(2, 2)
+    halves = np.array(EXERCISES["convolution/weights"].solution)
+    assert np.isclose(halves.sum(), 1) and np.allclose(halves[1:], halves[:-1] / 2)
+    x, kernel = [[1, 0, 2], [3, 1, 0], [0, 2, 1]], [[1, 2], [0, -1]]
     assert np.array_equal(EXERCISES["convolution/flip"].solution, signal.convolve2d(x, kernel, mode="valid"))
-    full = EXERCISES["convolution/one-dimension"].solution
-    assert np.array_equal(full, signal.convolve([1, 2, 3], [1, 0, -1]))
     x, kernel = rng.normal(size=(7, 4)), rng.normal(size=(2, 3))
     correlation = EXERCISES["convolution/function"].solution(x, kernel)
     assert np.allclose(correlation, signal.correlate2d(x, kernel, mode="valid"))
-    shifted = signal.correlate2d(x, EXERCISES["convolution/shift"].solution, mode="same")
-    assert np.array_equal(shifted[:, 1:], x[:, :-1])
+    x = rng.normal(size=5)
+    assert np.allclose(EXERCISES["convolution/matrix"].solution @ x, np.correlate(x, [1, 2, 3]))
+    echo = [0, 2, 1, -1, -2, 3, 2, 0, 1, 4, -2, -2, 1, 0, -3, 4, 0, -1, 1, 0]
+    assert EXERCISES["convolution/pulse"].solution == np.argmax(np.correlate(echo, [1, 3, -2, -1]))
 
 
 def test_lenet_solutions_against_arithmetic():
