@@ -8,16 +8,18 @@ The checksum is that of the arrays, so an archive that was built again from the 
 under another name and renamed when it is whole, so no reader ever sees half of one. Pickle is never loaded.
 """
 
+from cnnbook import files
+
+import errno
 import gzip
 import hashlib
 import importlib.util
 import io
+import math
 import os
 import struct
 import tarfile
-import tempfile
 import time
-import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -67,29 +69,35 @@ def array_sha256(x_train, y_train, x_test, y_test):
 # What each publisher's files hold -------------------------------------------------------------------------------------
 
 
-def _from_idx(files):
+def _from_idx(contents):
     """The arrays in the four idx files of MNIST and Fashion-MNIST (header: two zeros, type 8 = uint8, rank, sizes)."""
     arrays = {}
-    for array, (file, packed) in zip(ARRAYS, files.items(), strict=True):
-        content = gzip.decompress(packed)
-        zeros, kind, rank = struct.unpack(">HBB", content[:4])
+    for array, (file, packed) in zip(ARRAYS, contents.items(), strict=True):
+        try:
+            content = gzip.decompress(packed)
+            zeros, kind, rank = struct.unpack(">HBB", content[:4])
+            shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
+            arrays[array] = np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
+        except (OSError, ValueError, EOFError, zlib.error, struct.error) as error:
+            raise ValueError(f"{file} is no whole gzipped idx file: {error}") from error
         if zeros or kind != 8:
             raise ValueError(f"{file} is no idx file of bytes: it begins with {content[:4]!r}")
-        shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
-        arrays[array] = np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
     return arrays
 
 
-def _from_cifar(files):
+def _from_cifar(contents):
     """The arrays in CIFAR-10's binary version: per image one label and 3,072 bytes, channels first."""
-    (archive,) = files.values()
+    ((file, archive),) = contents.items()
     batches = {}
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:  # read in memory: nothing of it reaches the disk
-        for member in tar:
-            if member.name.endswith(".bin"):
-                batches[Path(member.name).name] = np.frombuffer(tar.extractfile(member).read(), np.uint8)
-    rows = np.concatenate([batches[f"data_batch_{i}.bin"] for i in range(1, 6)]).reshape(-1, 3073)
-    test = batches["test_batch.bin"].reshape(-1, 3073)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:  # read in memory: nothing of it reaches the disk
+            for member in tar:
+                if member.isfile() and member.name.endswith(".bin"):
+                    batches[Path(member.name).name] = np.frombuffer(tar.extractfile(member).read(), np.uint8)
+        rows = np.concatenate([batches[f"data_batch_{i}.bin"] for i in range(1, 6)]).reshape(-1, 3073)
+        test = batches["test_batch.bin"].reshape(-1, 3073)
+    except (OSError, ValueError, KeyError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise ValueError(f"{file} is no whole archive of CIFAR-10's binary version: {error}") from error
     images = lambda r: np.ascontiguousarray(r[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
     return {"x_train": images(rows), "y_train": rows[:, 0], "x_test": images(test), "y_test": test[:, 0]}
 
@@ -110,6 +118,11 @@ class _Publication:
     urls: tuple[str, ...]  # folders to try in this order
     files: dict[str, str]  # file -> its published md5; empty where the arrays' own checksum decides
     unpack: Callable
+
+    @property
+    def size(self):
+        """Bytes of the arrays: a byte for each number in an image and one for its label."""
+        return (self.train + self.test) * (math.prod(self.image) + 1)
 
 
 _DIGITS = tuple("0123456789")
@@ -184,7 +197,7 @@ def where(name):
     if name == "digits":
         package = Path(importlib.util.find_spec("sklearn").origin).parent
         return package / "datasets" / "data" / "digits.csv.gz"
-    return next((path for folder in _folders() if (path := folder / f"{name}.npz").is_file()), None)
+    return next((path for folder in _folders() if os.path.isfile(path := folder / f"{name}.npz")), None)
 
 
 def check(name):
@@ -194,7 +207,9 @@ def check(name):
     """
     if where(name) is None:
         folders = " or ".join(str(folder) for folder in _folders())
-        raise DataError(f"{name} is not on this machine: no {name}.npz in {folders}. {_get(name)}")
+        raise DataError(
+            f"{name} is not on this machine: no {name}.npz in {folders}. Run `python -m cnnbook data fetch {name}`."
+        )
     return load(name)
 
 
@@ -219,12 +234,13 @@ def fetch(name, force=False):
                 raise
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(target.parent, os.W_OK):  # better known before a long download than after it
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         _save(target, _obtain(name))
     except OSError as error:
         raise DataError(
-            f"{name} cannot be written to {target}: {error.strerror or error}. Nothing was left there. Make room or "
-            f"give permission ({_PUBLISHED[name].megabytes * 6} MB free are enough), or let CNNBOOK_CACHE name another "
-            f"folder."
+            f"{target} cannot be written: {error.strerror or error}. It needs {_PUBLISHED[name].size / 1e6:.0f} MB. "
+            f"Nothing was left there. Make room or give permission, or let CNNBOOK_CACHE name another folder."
         ) from error
     return target
 
@@ -235,14 +251,6 @@ def fetch(name, force=False):
 def _known(name):
     if name not in names():
         raise ValueError(f"name must be one of {', '.join(names())}, got {name!r}")
-
-
-def _get(name):
-    """What to do, for the end of a message."""
-    return (
-        f"Run `python -m cnnbook data fetch {name}`, or put {name}.npz (arrays {', '.join(ARRAYS)}) into the folder "
-        f"that CNNBOOK_DATA names."
-    )
 
 
 def _cache():
@@ -286,7 +294,7 @@ def _read(name, path):
             arrays = {a: stored[a] for a in ARRAYS}
             promised = str(stored["sha256"]) if "sha256" in stored else ""
         return _verified(name, arrays, promised)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # a damaged file makes np.load raise almost anything, tokenize.TokenError for one
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         todo = (
             f"Run `python -m cnnbook data fetch {name}` to replace it."
@@ -332,9 +340,9 @@ def _obtain(name):
     problems = []
     for base in ([by_hand] if by_hand.is_dir() else []) + list(known.urls):
         try:
-            files = {file: _content(base, file, md5) for file, md5 in known.files.items()}
-            return _verified(name, known.unpack(files))
-        except (OSError, ValueError, KeyError, EOFError, struct.error, tarfile.TarError, zlib.error) as error:
+            contents = {file: _content(base, file, md5) for file, md5 in known.files.items()}
+            return _verified(name, known.unpack(contents))
+        except (OSError, ValueError) as error:
             problems.append(f"  {base}: {error}")
     hint = ""
     for folder in _folders():
@@ -375,9 +383,9 @@ def _download(url):
             raise OSError(f"{file}: {error.response.status_code} {error.response.reason}") from error
         except requests.RequestException as error:
             if isinstance(error, requests.Timeout) or "timed out" in str(error):
-                reason = f"no answer for {TIMEOUT} s after {content.tell():,} bytes"
-            elif content.tell():
-                reason = f"the connection broke after {content.tell():,} bytes"
+                reason = f"nothing came for {TIMEOUT} s"
+            elif isinstance(error, requests.exceptions.ChunkedEncodingError):
+                reason = f"the connection broke before all {bar.total:,} bytes had come"
             else:
                 reason = "no connection"
             raise OSError(f"{file}: {reason}") from error
@@ -385,17 +393,9 @@ def _download(url):
 
 
 def _save(target, dataset):
-    """Write the set to an npz file that appears under its name only when it is whole and on the disk."""
+    """Write the set to an npz file, with the checksum of its arrays, so that later damage is noticed."""
     for leftover in target.parent.glob(f".{target.name}.*"):  # of a process that was killed while it wrote
         if time.time() - leftover.stat().st_mtime > 3600:
             leftover.unlink(missing_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with open(descriptor, "wb") as out:
-            np.savez(out, **{a: getattr(dataset, a) for a in ARRAYS}, sha256=np.array(dataset.sha256))
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with files.whole(target) as out:
+        np.savez(out, **{a: getattr(dataset, a) for a in ARRAYS}, sha256=np.array(dataset.sha256))
