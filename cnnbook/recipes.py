@@ -91,12 +91,12 @@ RECIPES = {
     for recipe in (
         Recipe(
             "lenet5-mnist", "LeNet-5 on MNIST as the paper trained it, no distortions",
-            models.lenet5, "mnist", lenet_input, partial(adam, rate=2e-3), map_criterion, epochs=20, batch_size=64,
+            models.lenet5, "mnist", lenet_input, partial(adam, rate=1e-3), map_criterion, epochs=20, batch_size=32,
             paper={"metric": "test_error", "value": 0.0095, "source": "LeCun1998"}, departures=_lenet_departures,
         ),
         Recipe(
             "lenet5-mnist-distorted", "LeNet-5 on MNIST with randomly distorted training digits",
-            models.lenet5, "mnist", lenet_input, partial(adam, rate=2e-3), map_criterion, epochs=30, batch_size=64,
+            models.lenet5, "mnist", lenet_input, partial(adam, rate=1e-3), map_criterion, epochs=30, batch_size=32,
             distort=partial(distorted, rotate=8, scale=0.12, shear=0.15, shift=1.5, sigma=5, alpha=20, background=-0.1),
             paper={"metric": "test_error", "value": 0.008, "source": "LeCun1998"}, departures=_lenet_departures,
         ),

@@ -72,6 +72,7 @@ def train(
     plan = recipe.name + (f"-{epochs}-epochs" if epochs != recipe.epochs else "") + ("-validate" if validate else "")
     home = Path(folder) / plan
 
+    commit = _commit()  # now: the checkout may move on while this code runs
     dataset = data.load(recipe.data)
     arrays, split = _split(dataset, validate)
     trained, runs, scores = [], [], []
@@ -92,7 +93,7 @@ def train(
         "versions": backend.versions(),
         "hardware": backend.hardware(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "commit": _commit(),
+        "commit": commit,
         "epochs": epochs,
         "batch_size": recipe.batch_size,
         "departures": recipe.departures,
@@ -301,9 +302,10 @@ def _disk(path):
 
 def _commit():
     """The commit that the code stands at, with a plus when it was changed since; None outside a checkout."""
+    here = Path(__file__).parent
     try:
         found = [
-            subprocess.run(["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout
+            subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout
             for words in (["rev-parse", "--short=10", "HEAD"], ["status", "--porcelain", "."])
         ]
     except (OSError, subprocess.CalledProcessError):

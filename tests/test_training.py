@@ -1,0 +1,245 @@
+"""training.py: records, resuming after a kill, and every clear end that a run can come to."""
+
+from cnnbook import backend, files, recipes, training
+
+import dataclasses
+import errno
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from small_recipe import SMALL, prepare
+
+PROGRAM = Path(__file__).with_name("small_recipe.py")
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """One run of five epochs that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    return training.train(SMALL, seeds=[3], folder=folder)
+
+
+def weights(folder):
+    with np.load(next(Path(folder).rglob("checkpoint.npz"))) as file:
+        return {key: file[key] for key in file.files if key != "note"}, json.loads(str(file["note"]))
+
+
+def start(folder, *flags):
+    return subprocess.Popen(
+        [sys.executable, PROGRAM, folder, *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def stop_after_an_epoch(folder, signum):
+    """Start the program, send the signal once a checkpoint stands, and return its exit code and output."""
+    process = start(folder)
+    until = time.monotonic() + 120
+    while not list(Path(folder).rglob("checkpoint.npz")):
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < until, "no checkpoint after two minutes"
+        time.sleep(0.005)
+    process.send_signal(signum)
+    output, _ = process.communicate(timeout=60)
+    return process.returncode, output
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
+def test_resumed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, unbroken, signum):
+    code, _ = stop_after_an_epoch(tmp_path, signum)
+    assert code != 0
+    _, note = weights(tmp_path)
+    assert 1 <= note["epoch"] < SMALL.epochs, "the run ended before the signal came"
+
+    process = start(tmp_path, "--resume")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    resumed, note = weights(tmp_path)
+    expected, _ = weights(unbroken.path.parent)
+    assert note["epoch"] == SMALL.epochs
+    assert resumed.keys() == expected.keys()
+    for key in expected:
+        np.testing.assert_array_equal(resumed[key], expected[key])
+
+
+def test_another_seed_gives_other_weights(tmp_path, unbroken):
+    training.train(SMALL, seeds=[4], folder=tmp_path)
+    other, _ = weights(tmp_path)
+    expected, _ = weights(unbroken.path.parent)
+    assert not all(np.array_equal(other[key], expected[key]) for key in expected)
+
+
+def test_a_checkpoint_holds_the_state_of_random_layers():
+    keras.utils.set_random_seed(0)
+    model = SMALL.network()
+    model.compile(SMALL.optimizer(10), SMALL.loss)
+    (dropout,) = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    assert any(v is dropout.seed_generator.state for v in training._variables(model))
+
+
+def test_the_record_follows_the_schema(unbroken):
+    record = json.loads(unbroken.path.read_text(encoding="utf-8"))
+    assert record == unbroken.record
+    assert record["short"] is True  # one seed of the recipe's two
+    assert record["data"]["name"] == "digits" and len(record["data"]["sha256"]) == 64
+    assert record["versions"].keys() >= {"python", "keras", backend.name(), "numpy"}
+    (run,) = record["runs"]
+    assert run["seed"] == 3 and run["seconds"] > 0
+    assert len(run["history"]["loss"]) == len(run["history"]["test_error"]) == SMALL.epochs
+    assert run["history"]["loss"][-1] < run["history"]["loss"][0]
+    assert run["metrics"]["test_error"] == pytest.approx(run["history"]["test_error"][-1], abs=1e-6)
+
+
+def test_a_full_run_writes_into_records_and_reads_back(tmp_path):
+    recipe = dataclasses.replace(SMALL, epochs=1)
+    result = training.train(recipe, folder=tmp_path / "runs", records=tmp_path / "records")
+    assert result.path == tmp_path / "records" / "small.json"
+    assert result.record["short"] is False and [run["seed"] for run in result.record["runs"]] == [0, 1]
+    assert training.read_record("small", tmp_path / "records") == result.record
+    with pytest.raises(FileNotFoundError, match="python -m cnnbook train absent"):
+        training.read_record("absent", tmp_path / "records")
+
+
+def test_validating_never_looks_at_the_test_images(tmp_path, monkeypatch):
+    real = training.data.load("digits")
+    blind = dataclasses.replace(real, x_test=None, y_test=None)
+    monkeypatch.setattr(training.data, "load", lambda name: blind)
+    recipe = dataclasses.replace(SMALL, epochs=1)
+    result = training.train(recipe, validate=True, folder=tmp_path, records=tmp_path / "records")
+    assert result.record["data"]["split"] == "training images only: the first 1,198 / the last 239"
+    assert result.record["short"] is True and not (tmp_path / "records").exists()
+
+
+def test_a_committee_averages_the_outputs_of_its_members(tmp_path):
+    recipe = dataclasses.replace(SMALL, epochs=2, columns=(1.0, 0.5))
+    result = training.train(recipe, folder=tmp_path, records=tmp_path)
+    digits = training.data.load("digits")
+    scores = [
+        keras.ops.convert_to_numpy(keras.ops.softmax(model.predict(prepare(digits.x_test, column), verbose=0)))
+        for model, column in zip(result.models, recipe.columns, strict=True)
+    ]
+    error = np.mean(np.mean(scores, axis=0).argmax(axis=1) != digits.y_test)
+    assert result.record["committee"] == {"members": 2, "metrics": {"test_error": error}}
+    assert [run["column"] for run in result.record["runs"]] == [1.0, 0.5]
+
+
+def test_a_run_in_the_way_is_not_overwritten(tmp_path):
+    recipe = dataclasses.replace(SMALL, epochs=1, seeds=(0,))
+    training.train(recipe, folder=tmp_path, records=tmp_path)
+    before, _ = weights(tmp_path)
+    with pytest.raises(training.TrainingError, match=r"--resume.*--fresh"):
+        training.train(recipe, folder=tmp_path, records=tmp_path)
+    again = training.train(recipe, folder=tmp_path, records=tmp_path, resume=True)
+    assert again.record["runs"][0]["history"]["loss"]  # read, not repeated
+    after, _ = weights(tmp_path)
+    assert all(np.array_equal(before[key], after[key]) for key in before)
+    training.train(recipe, folder=tmp_path, records=tmp_path, fresh=True)
+
+
+def test_a_checkpoint_of_another_plan_is_refused(tmp_path):
+    recipe = dataclasses.replace(SMALL, epochs=1, seeds=(0,))
+    training.train(recipe, folder=tmp_path, records=tmp_path)
+    with pytest.raises(training.TrainingError, match="batch_size 32 there, 64 here"):
+        training.train(dataclasses.replace(recipe, batch_size=64), folder=tmp_path, records=tmp_path, resume=True)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    recipe = dataclasses.replace(SMALL, epochs=1, seeds=(0,))
+    training.train(recipe, folder=tmp_path, records=tmp_path)
+    checkpoint = next(tmp_path.rglob("checkpoint.npz"))
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-2000])
+    with pytest.raises(training.TrainingError, match="cannot be read"):
+        training.train(recipe, folder=tmp_path, records=tmp_path, resume=True)
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run(tmp_path):
+    recipe = dataclasses.replace(SMALL, optimizer=lambda steps: keras.optimizers.SGD(1e30), loss="mean_squared_error")
+    with pytest.raises(training.TrainingError, match=r"the loss became (nan|inf) \(small seed 0, epoch 1, step \d+\)"):
+        training.train(recipe, folder=tmp_path)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
+    real, calls = os.fsync, []
+
+    def full(handle):
+        calls.append(handle)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(handle)
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(training.TrainingError, match=r"could not be written \(No space left on device\)"):
+        training.train(SMALL, seeds=[3], folder=tmp_path)
+    _, note = weights(tmp_path)
+    assert note["epoch"] == 2
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["checkpoint.npz"]  # no half file beside it
+
+
+def test_no_permission_is_a_clear_end(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(training.TrainingError, match="could not be written"):
+        training.train(dataclasses.replace(SMALL, epochs=1), folder=tmp_path / "file")
+
+
+def test_it_is_silent_without_a_terminal_unless_asked(tmp_path, capfd):
+    recipe = dataclasses.replace(SMALL, epochs=1, seeds=(0,))
+    training.train(recipe, folder=tmp_path, records=tmp_path)
+    captured = capfd.readouterr()
+    assert captured.out == "" and captured.err == ""
+    training.train(recipe, folder=tmp_path, records=tmp_path, fresh=True, progress=True)
+    assert capfd.readouterr().out.startswith("small seed 0: epoch 1/1, loss ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"recipe": "lenet6"}, "recipe must be one of lenet5-mnist, .*got 'lenet6'"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
+        ({"epochs": True}, "epochs must be"),
+        ({"epochs": 1.5}, "epochs must be"),
+        ({"seeds": []}, "seeds must be"),
+        ({"seeds": [1, 1]}, "seeds must be different"),
+        ({"seeds": [-1]}, "seeds must be"),
+        ({"seeds": ["0"]}, "seeds must be"),
+        ({"resume": True, "fresh": True}, "resume and fresh contradict"),
+    ],
+)
+def test_bad_arguments_are_named(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        training.train(**({"recipe": SMALL, "folder": tmp_path} | arguments))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_map_criterion_is_equation_9():
+    distances = np.array([[3.0, 0.5, 9.0] + [20.0] * 7, [1.0] * 10])
+    labels = np.array([1, 4])
+    found = keras.ops.convert_to_numpy(recipes.map_criterion(labels, keras.ops.convert_to_tensor(-distances)))
+    for row, label, value in zip(distances, labels, found, strict=True):
+        assert value == pytest.approx(row[label] + math.log(math.exp(-1) + sum(math.exp(-d) for d in row)), rel=1e-5)
+
+
+def test_lenet_input_is_the_papers():
+    x = recipes.lenet_input(np.full((2, 28, 28), 255, "uint8"))
+    assert x.shape == (2, 32, 32, 1) and x.dtype == np.float32
+    assert x[0, 0, 0, 0] == pytest.approx(-0.1) and x[0, 16, 16, 0] == pytest.approx(1.175)
+
+
+def test_every_recipe_builds_its_network_for_its_data():
+    for recipe in recipes.RECIPES.values():
+        images = np.zeros((2, 28, 28), "uint8")
+        x = recipe.prepare(images, recipe.columns[0]) if recipe.columns else recipe.prepare(images)
+        assert recipe.network()(x).shape == (2, 10)
+        assert recipe.paper["source"] and recipe.description
+        if recipe.distort:
+            assert recipe.distort(np.random.default_rng(0), x).shape == x.shape
+
+
