@@ -124,8 +124,8 @@ def execute(notebook, folder):
             start = time.monotonic()
             try:
                 client.execute_cell(cell, index, execution_count=number)
-            except CellExecutionError as error:
-                raise fault(number, "failed", cell, error.traceback) from None
+            except CellExecutionError:
+                raise fault(number, "failed", cell, "\n".join(cell.outputs[-1].traceback)) from None
             except CellTimeoutError:
                 raise fault(number, f"ran longer than {SECONDS_PER_CELL} s", cell) from None
             except DeadKernelError:

@@ -1,0 +1,34 @@
+"""Sphinx extension: two small things that every page of the book needs."""
+
+import html
+
+from docutils import nodes
+
+LENGTH = 200  # characters; search engines show about 160
+
+
+def describe(app, pagename, templatename, context, doctree):
+    """Describe a page to search engines by its first paragraph, unless it does so by ``myst: html_meta``."""
+    if doctree is None or 'name="description"' in context.get("metatags", ""):
+        return
+    first = next((p for p in doctree.findall(nodes.paragraph) if isinstance(p.parent, nodes.section)), None)
+    if first is None:
+        return
+    text = " ".join(first.astext().split())
+    if len(text) > LENGTH:
+        text = text[:LENGTH].rsplit(" ", 1)[0] + " ..."
+    context["metatags"] = context.get("metatags", "") + f'<meta name="description" content="{html.escape(text)}" />\n'
+
+
+def name_solutions(app, doctree):
+    """A cell tagged ``hide-cell`` is an exercise's solution; its fold says so."""
+    for cell in doctree.findall(nodes.container):
+        if "tag_hide-cell" in cell["classes"]:
+            cell["prompt_show"], cell["prompt_hide"] = "Show the solution", "Hide the solution"
+
+
+def setup(app):
+    """Register the extension."""
+    app.connect("doctree-read", name_solutions)
+    app.connect("html-page-context", describe)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
