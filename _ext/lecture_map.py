@@ -65,9 +65,9 @@ def tab(lecture, key, rows):
     short = lecture.get("short") or lecture["author"].split(",")[0]
     yield f":::{{tab-item}} {short}"
     yield f"**{lecture['title']}**, {lecture['author']}\n"
-    yield "| Slide topic | Chapter | Executed in |\n|---|---|---|"
+    yield "| Slide topic | Executed in |\n|---|---|"
     for _, _, topic, chapter, label in own:
-        yield f"| {topic.replace('|', chr(92) + '|')} | {{doc}}`/chapters/{chapter}` | {{ref}}`{label}` |"
+        yield f"| {topic.replace('|', chr(92) + '|')} | {{doc}}`/chapters/{chapter}`: {{ref}}`{label}` |"
     yield ":::"
 
 
