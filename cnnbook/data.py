@@ -177,6 +177,15 @@ def names():
     return ("digits", *_PUBLISHED)
 
 
+def describe(name):
+    """What the set is, in a line: images, size, what a download takes, source. ValueError for an unknown name."""
+    _known(name)
+    if name == "digits":
+        return f"1,797 images (8, 8); embedded; {_DIGITS_SOURCE}"
+    known = _PUBLISHED[name]
+    return f"{known.train:,} + {known.test:,} images {known.image}; {known.megabytes} MB to fetch; {known.source}"
+
+
 def load(name):
     """The data set ``name`` as a `Dataset`; fetched first when it is nowhere on this machine.
 

@@ -1,0 +1,322 @@
+"""The command line: ``python -m cnnbook``.
+
+Exit codes: 0 done, 1 it failed or a check does not hold, 2 it was called wrongly, 130 stopped by Ctrl-C.
+"""
+
+import cnnbook
+
+import difflib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from typer.core import TyperGroup
+
+PROGRAM = "python -m cnnbook"
+
+
+class _Commands(TyperGroup):
+    """The commands, with one clear line and no traceback for what no command can help."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _complain("Stopped by Ctrl-C. Nothing is half written.")
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # whoever read our output has gone: Typer ends quietly
+            raise
+        except OSError as error:
+            _complain(f"Error: {error}")
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Convolutional neural networks, executed: look at the book's networks, train them, fetch their data.",
+    epilog=f"Each command explains itself: {PROGRAM} audit --help",
+)
+data_app = typer.Typer(no_args_is_help=True, help="The data sets: which there are, fetch them, check them.")
+app.add_typer(data_app, name="data")
+
+
+def _examples(*lines):
+    """Text under a command's help."""
+    return "Examples:\n\n" + "\n\n".join(f"{PROGRAM} {line}" for line in lines)
+
+
+def _complain(message):
+    Console(stderr=True).print(message, style="red", soft_wrap=True, markup=False, highlight=False)
+
+
+def _say(message):
+    Console().print(message, soft_wrap=True, markup=False, highlight=False)
+
+
+def _one_of(known):
+    """A check of an argument's value, or of each of its values, that names the known and the nearest."""
+
+    def check(given):
+        for value in given if isinstance(given, list) else [given]:
+            if value not in (names := known()):
+                near = difflib.get_close_matches(value, names, n=3, cutoff=0.5)
+                nearest = f" Nearest: {', '.join(near)}." if near else ""
+                raise typer.BadParameter(f"must be one of {', '.join(names)}, got {value!r}.{nearest}")
+        return given
+
+    return check
+
+
+# Keras takes seconds to load, so only what needs it does, and backend first: it holds back TensorFlow's chatter.
+
+
+def _networks():
+    from cnnbook import backend, models  # noqa: F401
+
+    return models.NETWORKS
+
+
+def _recipes():
+    from cnnbook import backend, recipes  # noqa: F401
+
+    return recipes.RECIPES
+
+
+def _data_sets():
+    from cnnbook import data
+
+    return data.names()
+
+
+def _version(wanted):
+    if wanted:
+        _say(f"cnnbook {cnnbook.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print cnnbook's version.")
+    ] = False,
+):
+    pass
+
+
+Network = Annotated[str, typer.Argument(metavar="NAME", callback=_one_of(_networks), help="A network's name.")]
+
+
+# Networks -------------------------------------------------------------------------------------------------------------
+
+
+@app.command(name="list", epilog=_examples("list", "list --plain"))
+def list_networks(plain: Annotated[bool, typer.Option("--plain", help="Networks' names alone, one a line.")] = False):
+    """List the networks, and the recipes that train them."""
+    if plain:
+        _say("\n".join(_networks()))
+        return
+    networks = Table("network", "what it is", title="Networks", title_justify="left")
+    for name, build in _networks().items():
+        networks.add_row(name, build.__doc__.split("\n")[0].replace("``", ""))
+    recipes = Table("recipe", "what it trains", title="Recipes", title_justify="left")
+    for name, recipe in _recipes().items():
+        recipes.add_row(name, recipe.description)
+    Console().print(networks, recipes, f"Go on with: {PROGRAM} audit NAME, {PROGRAM} train RECIPE", highlight=False)
+
+
+@app.command(epilog=_examples("summary lenet5"))
+def summary(name: Network):
+    """Print a network's layers as Keras counts them."""
+    _networks()[name]().summary(line_length=Console().width)
+
+
+@app.command(epilog=_examples("audit lenet5", "audit lenet5 --json"))
+def audit(
+    name: Network,
+    json: Annotated[bool, typer.Option("--json", help="JSON: name, trainable, parameters, macs, layers.")] = False,
+):
+    """Count a network at its paper's input size: shapes, parameters, operations, receptive fields."""
+    networks = _networks()
+    from cnnbook import audit as auditing
+
+    found = auditing.audit(networks[name]())
+    if json:
+        _say(found.to_json())
+    else:
+        found.print_table()
+        if name in auditing.published():
+            auditing.compare(name).print_table()
+
+
+# Training -------------------------------------------------------------------------------------------------------------
+
+
+def _seeds(given):
+    numbers = given.split(",") if given else []
+    if not all(n.strip().isdecimal() and int(n) < 2**32 for n in numbers) or len(set(map(int, numbers))) < len(numbers):
+        raise typer.BadParameter(f"must be different numbers from 0 to 2**32 - 1, such as 0,1,2, got {given!r}")
+    return given
+
+
+def _epochs(given):
+    if given is not None and given < 1:
+        raise typer.BadParameter(f"must be at least 1, got {given}")
+    return given
+
+
+@app.command(
+    epilog=_examples(
+        "train lenet5-mnist", "train lenet5-mnist --seeds 0 --epochs 1 --validate", "train lenet5-mnist --resume"
+    )
+)
+def train(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", callback=_one_of(_recipes), help="A recipe's name.")
+    ],
+    seeds: Annotated[
+        str | None, typer.Option(callback=_seeds, help="Seeds, such as 0,1,2.", show_default="the recipe's")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(callback=_epochs, help="Epochs of each run.", show_default="the recipe's")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoints in the folder.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Throw away the checkpoints in the folder.")] = False,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Hold back the last sixth of the training images, report on these.")
+    ] = False,
+    folder: Annotated[Path, typer.Option(help="Where checkpoints are kept.")] = Path("runs"),
+    records: Annotated[Path, typer.Option(help="Where the record of a whole run is written.")] = Path("records"),
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+):
+    """Train a recipe's network, once for each seed, and write the record.
+
+    A checkpoint is kept after every epoch. With other seeds or epochs than the recipe's the run is a short one, and its
+    record stays in the folder.
+    """
+    if resume and fresh:
+        raise typer.BadParameter("--resume and --fresh contradict each other: give one of them")
+    chosen = [int(n) for n in seeds.split(",")] if seeds else None
+    columns = _recipes()[recipe].columns
+    if chosen and columns and len(chosen) > len(columns):
+        raise typer.BadParameter(f"--seeds must be at most {len(columns)} for {recipe}, got {len(chosen)}")
+    from cnnbook import data, training
+
+    try:
+        result = training.train(
+            recipe, seeds=chosen, epochs=epochs, resume=resume, fresh=fresh, validate=validate,
+            folder=folder, records=records, progress=not quiet,
+        )  # fmt: skip
+    except (data.DataError, training.TrainingError) as error:
+        _complain(f"Error: {error}")
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        _complain(f"Stopped by Ctrl-C. The epochs that had ended are kept in {folder}: the same with --resume goes on.")
+        raise typer.Exit(130) from None
+    _say(_outcome(result.record))
+    _say(f"Record: {result.path}")
+
+
+def _outcome(record):
+    """The figures of a record, in words."""
+    runs, paper = record["runs"], record["paper"]
+    lines = []
+    for metric in runs[0]["metrics"]:
+        values = [run["metrics"][metric] for run in runs]
+        mean = sum(values) / len(values)
+        spread = f" (mean of {len(values)} seeds, {min(values):.4f} to {max(values):.4f})" if len(values) > 1 else ""
+        lines.append(f"{metric} {mean:.4f}{spread}")
+    for metric, value in record.get("committee", {}).get("metrics", {}).items():
+        lines.append(f"{metric} {value:.4f} as a committee")
+    if paper:
+        lines.append(f"the paper: {paper['metric']} {paper['value']:.4f} ({paper['source']})")
+    if record["short"]:
+        lines.append("a short run: not to be held beside the paper's")
+    return f"{record['name']}: " + "; ".join(lines)
+
+
+# Data -----------------------------------------------------------------------------------------------------------------
+
+DataSets = Annotated[
+    list[str], typer.Argument(metavar="NAME...", callback=_one_of(_data_sets), help="Data sets' names.")
+]
+
+
+@data_app.command(name="list", epilog=_examples("data list", "data list --plain"))
+def list_data(plain: Annotated[bool, typer.Option("--plain", help="Names alone, one a line.")] = False):
+    """List the data sets, and where they are on this machine."""
+    from cnnbook import data
+
+    if plain:
+        _say("\n".join(data.names()))
+        return
+    table = Table("data set", "what it is", Column("on this machine", overflow="fold"))
+    for name in data.names():
+        try:
+            place = str(data.where(name) or "no")
+        except data.DataError as error:
+            place = str(error)
+        table.add_row(name, data.describe(name), place)
+    Console().print(table, highlight=False)
+
+
+@data_app.command(epilog=_examples("data fetch mnist", "data fetch mnist fashion_mnist", "data fetch mnist --force"))
+def fetch(
+    names: DataSets,
+    force: Annotated[bool, typer.Option("--force", help="Download even if a good file is there.")] = False,
+):
+    """Fetch data sets from their publishers into the cache; prints where each is."""
+    from cnnbook import data
+
+    try:
+        for name in names:
+            _say(f"{name}: {data.fetch(name, force=force)}")
+    except data.DataError as error:
+        _complain(f"Error: {error}")
+        raise typer.Exit(1) from error
+
+
+@data_app.command(epilog=_examples("data check", "data check mnist"))
+def check(names: DataSets = ()):
+    """Hold data sets to their checksums; without a name, all that are on this machine."""
+    from cnnbook import data
+
+    failed = False
+    for name in names or data.names():
+        try:
+            if not names and data.where(name) is None:
+                _say(f"{name}: not on this machine")
+                continue
+            found = data.check(name)
+            _say(f"{name}: holds, {found.split}, sha256 {found.sha256}")
+        except data.DataError as error:
+            failed = True
+            _complain(f"Error: {error}")
+    raise typer.Exit(1 if failed else 0)
+
+
+def main():
+    """Run the command line and end the process."""
+    if not sys.stdout.isatty():
+        os.environ.setdefault("COLUMNS", "120")  # where tables go into a file or a pipe
+    try:
+        app(prog_name=PROGRAM)
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError as error:  # leave nothing for the interpreter to fail on at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if not isinstance(error, BrokenPipeError):
+                _complain(f"Error: standard output cannot be written: {error}")
+                sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
