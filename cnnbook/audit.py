@@ -142,8 +142,7 @@ class _Sight:
         jump = period // step.up * step.down // len(self.first) * self.jump
         first, last = [], []
         for cell in range(period):
-            low, high = step.reads(cell)
-            spans = [self.span(i) for i in range(low, high + 1)]
+            spans = [self.span(i) for i in step.reads(cell)]
             first.append(min((a for a, _ in spans), default=math.inf))  # a gap of a transposed convolution sees nothing
             last.append(max((b for _, b in spans), default=-math.inf))
         return dataclasses.replace(self, cells=cells, jump=jump, first=tuple(first), last=tuple(last))
@@ -151,10 +150,7 @@ class _Sight:
 
 @dataclasses.dataclass(frozen=True)
 class _Step:
-    """A layer along one axis: output cell o reads the input cells ``reads(o)`` = (lowest, highest).
-
-    ``up`` output cells further on it reads ``down`` input cells further on.
-    """
+    """A layer along one axis: output cell o reads input cells ``reads(o)``; o + ``up`` reads those ``down`` further."""
 
     up: int
     down: int
@@ -162,20 +158,20 @@ class _Step:
 
 
 def _window(kernel, stride=1, dilation=1, before=0):
-    low = lambda cell: cell * stride - before
-    return _Step(1, stride, lambda cell: (low(cell), low(cell) + dilation * (kernel - 1)))
+    return _Step(1, stride, lambda cell: [cell * stride - before + tap * dilation for tap in range(kernel)])
 
 
 def _transposed(kernel, stride, dilation, cropped):
-    reach = dilation * (kernel - 1)
-    return _Step(stride, 1, lambda cell: (-((reach - cell - cropped) // stride), (cell + cropped) // stride))
+    taps = [tap * dilation for tap in range(kernel)]  # input cell i, tap t: output cell i stride + t - cropped
+    places = lambda cell: [cell + cropped - tap for tap in taps]
+    return _Step(stride, 1, lambda cell: [place // stride for place in places(cell) if place % stride == 0])
 
 
 def _upsampled(factor, interpolation):
     if interpolation == "nearest":
-        return _Step(factor, 1, lambda cell: (cell // factor, cell // factor))
+        return _Step(factor, 1, lambda cell: [cell // factor])
     centre = lambda cell: 2 * cell + 1 - factor  # of the output cell, in halves of an output cell
-    return _Step(factor, 1, lambda cell: (centre(cell) // (2 * factor), -(-centre(cell) // (2 * factor))))
+    return _Step(factor, 1, lambda cell: [centre(cell) // (2 * factor), -(-centre(cell) // (2 * factor))])
 
 
 def _per_axis(value, axes):
