@@ -20,7 +20,7 @@ PROGRAM = "python -m cnnbook"
 
 
 class _Commands(TyperGroup):
-    """The commands, with one clear line and no traceback for what no command can help."""
+    """The commands, which end with one clear line when Ctrl-C stops them."""
 
     def invoke(self, ctx):
         try:
@@ -28,11 +28,6 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt:
             _complain("Stopped by Ctrl-C. Nothing is half written.")
             raise typer.Exit(130) from None
-        except BrokenPipeError:  # whoever read our output has gone: Typer ends quietly
-            raise
-        except OSError as error:
-            _complain(f"Error: {error}")
-            raise typer.Exit(1) from error
 
 
 app = typer.Typer(
@@ -160,16 +155,20 @@ def audit(
 
 
 def _seeds(given):
-    numbers = given.split(",") if given else []
+    if given is None:
+        return None
+    numbers = given.split(",")
     if not all(n.strip().isdecimal() and int(n) < 2**32 for n in numbers) or len(set(map(int, numbers))) < len(numbers):
         raise typer.BadParameter(f"must be different numbers from 0 to 2**32 - 1, such as 0,1,2, got {given!r}")
-    return given
+    return [int(n) for n in numbers]
 
 
 def _epochs(given):
-    if given is not None and given < 1:
-        raise typer.BadParameter(f"must be at least 1, got {given}")
-    return given
+    if given is None:
+        return None
+    if not given.isdecimal() or int(given) < 1:
+        raise typer.BadParameter(f"must be a whole number of at least 1, got {given!r}")
+    return int(given)
 
 
 @app.command(
@@ -182,10 +181,12 @@ def train(
         str, typer.Argument(metavar="RECIPE", callback=_one_of(_recipes), help="A recipe's name.")
     ],
     seeds: Annotated[
-        str | None, typer.Option(callback=_seeds, help="Seeds, such as 0,1,2.", show_default="the recipe's")
+        str | None,
+        typer.Option(callback=_seeds, metavar="N,N,...", help="Seeds, such as 0,1,2.", show_default="the recipe's"),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(callback=_epochs, help="Epochs of each run.", show_default="the recipe's")
+        str | None,
+        typer.Option(callback=_epochs, metavar="N", help="Epochs of each run.", show_default="the recipe's"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoints in the folder.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Throw away the checkpoints in the folder.")] = False,
@@ -203,15 +204,14 @@ def train(
     """
     if resume and fresh:
         raise typer.BadParameter("--resume and --fresh contradict each other: give one of them")
-    chosen = [int(n) for n in seeds.split(",")] if seeds else None
     columns = _recipes()[recipe].columns
-    if chosen and columns and len(chosen) > len(columns):
-        raise typer.BadParameter(f"--seeds must be at most {len(columns)} for {recipe}, got {len(chosen)}")
+    if seeds and columns and len(seeds) > len(columns):
+        raise typer.BadParameter(f"--seeds must be at most {len(columns)} for {recipe}, got {len(seeds)}")
     from cnnbook import data, training
 
     try:
         result = training.train(
-            recipe, seeds=chosen, epochs=epochs, resume=resume, fresh=fresh, validate=validate,
+            recipe, seeds=seeds, epochs=epochs, resume=resume, fresh=fresh, validate=validate,
             folder=folder, records=records, progress=not quiet,
         )  # fmt: skip
     except (data.DataError, training.TrainingError) as error:
@@ -307,15 +307,16 @@ def main():
     if not sys.stdout.isatty():
         os.environ.setdefault("COLUMNS", "120")  # where tables go into a file or a pipe
     try:
-        app(prog_name=PROGRAM)
-    finally:
         try:
+            app(prog_name=PROGRAM)
+        finally:
             sys.stdout.flush()
-        except OSError as error:  # leave nothing for the interpreter to fail on at its end
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if not isinstance(error, BrokenPipeError):
-                _complain(f"Error: standard output cannot be written: {error}")
-                sys.exit(1)
+    except OSError as error:
+        # Leave the interpreter nothing to flush at its end. A closed pipe, as of `| head`, is no failure of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            _complain(f"Error: {error}")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

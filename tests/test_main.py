@@ -1,0 +1,317 @@
+"""The command line: its output, its exit codes, and errors that name the argument, what was given, what is allowed."""
+
+from cnnbook import __main__ as program
+from cnnbook import data, models, recipes
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+COMMANDS = ["list", "summary", "audit", "train", "data list", "data fetch", "data check"]
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """A folder of its own for each test, an empty cache in it, and lines too long to be broken."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CNNBOOK_DATA", raising=False)
+    monkeypatch.setenv("CNNBOOK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "400")
+
+
+def call(*words):
+    """The command line in this process: (exit code, standard output, standard error)."""
+    result = CliRunner().invoke(program.app, words, prog_name=program.PROGRAM)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def process(*words, code="from cnnbook import __main__; __main__.main()", **kwargs):
+    """The command line in a process of its own."""
+    kwargs = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | kwargs
+    return subprocess.Popen([sys.executable, "-c", code, *words], **kwargs)
+
+
+def tiny(epochs=1):
+    """A recipe that takes seconds: a softmax on the embedded digits."""
+    return recipes.Recipe(
+        "tiny", "A softmax on the embedded digits",
+        lambda: keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]),
+        "digits", lambda images: (images / 16).astype("float32")[..., None], lambda steps: keras.optimizers.Adam(0.01),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True), epochs=epochs, batch_size=64, seeds=(0, 1),
+        paper={"metric": "test_error", "value": 0.05, "source": "Nobody2026"},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    monkeypatch.setitem(recipes.RECIPES, "tiny", tiny())
+
+
+# Help and usage -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_examples_that_parse(command):
+    code, shown, _ = call(*command.split(), "--help")
+    assert code == 0
+    examples = re.findall(rf"{program.PROGRAM} ({command}.*?)\s*$", shown.split("Examples:")[1], flags=re.M)
+    assert examples
+    for example in examples:
+        words = example.split()
+        code, shown, errors = call(*words, "--help")
+        assert code == 0, errors
+        options = [w for w in words if w.startswith("--")]
+        assert all(option in shown for option in options)
+
+
+def test_the_program_without_a_command_shows_help():
+    code, shown, errors = call()
+    assert code == 2 and all(c.split()[0] in shown + errors for c in COMMANDS)
+
+
+def test_version():
+    import cnnbook
+
+    assert call("--version") == (0, f"cnnbook {cnnbook.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["audit", "lenet"], ["'NAME'", "must be one of lenet1989, lenet5,", "got 'lenet'", "Nearest: lenet5"]),
+        (["summary", "resnt"], ["'NAME'", "lenet5_dense", "got 'resnt'"]),
+        (["train", "lenet5-mnits"], ["'RECIPE'", "committee-mnist", "got 'lenet5-mnits'", "Nearest: lenet5-mnist"]),
+        (["train", "lenet5-mnist", "--seeds", "0,x"], ["'--seeds'", "numbers from 0", "such as 0,1,2", "got '0,x'"]),
+        (["train", "lenet5-mnist", "--seeds", "1,01"], ["'--seeds'", "different", "got '1,01'"]),
+        (["train", "lenet5-mnist", "--seeds", str(2**32)], ["'--seeds'", "2**32 - 1", "got '4294967296'"]),
+        (["train", "lenet5-mnist", "--seeds="], ["'--seeds'", "such as 0,1,2", "got ''"]),
+        (["train", "lenet5-mnist", "--epochs", "0"], ["'--epochs'", "at least 1", "got '0'"]),
+        (["train", "lenet5-mnist", "--epochs", "many"], ["'--epochs'", "at least 1", "got 'many'"]),
+        (["train", "lenet5-mnist", "--resume", "--fresh"], ["--resume", "--fresh", "one of them"]),
+        (["train", "committee-mnist", "--seeds", "0,1,2,3,4,5,6,7"], ["--seeds", "at most 7", "got 8"]),
+        (["data", "fetch", "mnits"], ["'NAME", "must be one of digits, mnist,", "got 'mnits'", "Nearest: mnist"]),
+        (["data", "fetch", "digits", "mnits"], ["got 'mnits'"]),
+        (["data", "fetch"], ["NAME"]),
+        (["data", "check", "mnits"], ["got 'mnits'", "Nearest: mnist"]),
+        (["lsit"], ["lsit"]),
+        (["list", "--plian"], ["--plian"]),
+    ],
+)
+def test_wrong_use_names_argument_given_and_allowed(words, parts):
+    code, shown, errors = call(*words)
+    assert (code, shown) == (2, "")
+    assert all(part in errors for part in parts), errors
+
+
+# Networks -------------------------------------------------------------------------------------------------------------
+
+
+def test_list_plain_is_the_names_one_a_line():
+    assert call("list", "--plain") == (0, "\n".join(models.NETWORKS) + "\n", "")
+
+
+def test_list_shows_networks_and_recipes():
+    code, shown, errors = call("list")
+    assert (code, errors) == (0, "")
+    assert all(name in shown for name in (*models.NETWORKS, *recipes.RECIPES))
+    assert all(r.description in shown for r in recipes.RECIPES.values())
+
+
+def test_summary():
+    code, shown, errors = call("summary", "lenet5_dense")
+    assert (code, errors) == (0, "") and "61,706" in shown
+
+
+def test_audit_prints_a_table_beside_the_paper():
+    code, shown, errors = call("audit", "lenet5")
+    assert (code, errors) == (0, "")
+    assert "60,840" in shown and "LeCun et al. 1998" in shown and "340,908" in shown
+
+
+@pytest.mark.parametrize("name", sorted(models.NETWORKS))
+def test_audit_json(name):
+    code, shown, errors = call("audit", name, "--json")
+    assert (code, errors) == (0, "")
+    found = json.loads(shown)
+    assert {"name", "trainable", "parameters", "macs", "layers"} <= set(found)
+    assert found["name"] == name
+    assert found["parameters"] == models.NETWORKS[name]().count_params()
+
+
+# Training -------------------------------------------------------------------------------------------------------------
+
+
+def test_train_writes_the_record_and_says_what_was_reached(recipe, tmp_path):
+    code, shown, errors = call("train", "tiny")
+    assert code == 0, errors
+    path = tmp_path / "records" / "tiny.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert [run["seed"] for run in record["runs"]] == [0, 1] and record["short"] is False
+    reached = [run["metrics"]["test_error"] for run in record["runs"]]
+    mean, low, high = np.mean(reached), min(reached), max(reached)
+    assert f"tiny: test_error {mean:.4f} (mean of 2 seeds, {low:.4f} to {high:.4f})" in shown
+    assert "the paper: test_error 0.0500 (Nobody2026)" in shown and f"Record: {Path('records/tiny.json')}" in shown
+
+    code, _, errors = call("train", "tiny")  # checkpoints are in the way
+    assert code == 1 and "--resume" in errors and "--fresh" in errors
+    assert call("train", "tiny", "--resume", "--quiet")[0] == 0
+    assert json.loads(path.read_text(encoding="utf-8"))["runs"] == record["runs"]
+    assert call("train", "tiny", "--fresh", "--quiet")[0] == 0
+
+
+def test_options_reach_the_training(recipe, tmp_path):
+    code, shown, errors = call(
+        "train", "tiny", "--seeds", "3, 2", "--epochs", "2", "--validate", "--quiet", "--folder", "elsewhere"
+    )
+    assert (code, errors) == (0, "")
+    (path,) = (tmp_path / "elsewhere").glob("*/record.json")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert [run["seed"] for run in record["runs"]] == [3, 2] and record["epochs"] == 2 and record["short"] is True
+    assert "training images only" in record["data"]["split"]
+    assert "a short run" in shown and not (tmp_path / "records").exists()
+
+
+def test_a_committee_is_reported():
+    record = {"name": "c", "short": False, "paper": {}, "runs": [{"metrics": {"test_error": 0.25}}],
+              "committee": {"members": 1, "metrics": {"test_error": 0.125}}}  # fmt: skip
+    assert program._outcome(record) == "c: test_error 0.2500; test_error 0.1250 as a committee"
+
+
+def test_training_that_fails_ends_with_its_message(recipe, tmp_path):
+    (tmp_path / "runs").write_text("a file in the folder's place")
+    code, _, errors = call("train", "tiny")
+    assert code == 1 and errors.startswith("Error: ") and "runs" in errors
+
+
+def test_data_that_is_missing_ends_training_with_its_message(monkeypatch):
+    monkeypatch.setenv("CNNBOOK_DATA", "nowhere")
+    code, _, errors = call("train", "lenet5-mnist")
+    assert code == 1 and errors.startswith("Error: CNNBOOK_DATA must name a folder")
+
+
+def test_ctrl_c_ends_training_with_one_line_and_130(tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from cnnbook import backend, __main__, recipes; import test_main\n"
+        "recipes.RECIPES['tiny'] = test_main.tiny(epochs=100_000); __main__.main()"
+    )
+    training = process("train", "tiny", "--seeds", "0", "--quiet", code=code)
+    until = time.monotonic() + 120
+    while not (checkpoints := list(tmp_path.glob("runs/*/seed-0/checkpoint.npz"))) and time.monotonic() < until:
+        assert training.poll() is None, training.stderr.read()
+        time.sleep(0.1)
+    training.send_signal(signal.SIGINT)
+    shown, errors = training.communicate(timeout=60)
+    assert training.returncode == 130
+    assert errors.splitlines() == [
+        "Stopped by Ctrl-C. The epochs that had ended are kept in runs: the same with --resume goes on."
+    ]
+    with np.load(checkpoints[0]) as checkpoint:
+        assert json.loads(str(checkpoint["note"]))["epoch"] >= 1
+    assert shown == "" and [p.name for p in checkpoints[0].parent.iterdir()] == ["checkpoint.npz"]
+
+
+# Data -----------------------------------------------------------------------------------------------------------------
+
+
+def test_data_list():
+    assert call("data", "list", "--plain") == (0, "\n".join(data.names()) + "\n", "")
+    code, shown, errors = call("data", "list")
+    assert (code, errors) == (0, "")
+    assert all(name in shown and data.describe(name) in shown for name in data.names())
+    assert "digits.csv.gz" in shown
+
+
+def test_data_list_and_check_name_a_folder_that_is_none(monkeypatch):
+    monkeypatch.setenv("CNNBOOK_DATA", "nowhere")
+    code, shown, _ = call("data", "list")
+    assert code == 0 and "CNNBOOK_DATA must name a folder of data sets, got 'nowhere'" in shown
+    code, shown, errors = call("data", "check")
+    assert code == 1 and "digits: holds" in shown and "got 'nowhere'" in errors
+
+
+def test_data_check():
+    code, shown, errors = call("data", "check")
+    assert (code, errors) == (0, "")
+    assert f"digits: holds, {data.load('digits').split}, sha256 {data.load('digits').sha256}" in shown
+    assert "mnist: not on this machine" in shown
+    code, _, errors = call("data", "check", "digits", "mnist")  # asked for by name, it must be there
+    assert code == 1 and "data fetch mnist" in errors
+
+
+def test_data_check_finds_damage_and_goes_on(tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "mnist.npz").write_text("no npz")
+    code, shown, errors = call("data", "check", "mnist", "digits")
+    assert code == 1 and "mnist.npz is damaged" in errors and "digits: holds" in shown
+
+
+def test_data_fetch(monkeypatch):
+    fetched = []
+    monkeypatch.setattr(data, "fetch", lambda name, force: fetched.append((name, force)) or Path(f"{name}.npz"))
+    assert call("data", "fetch", "mnist", "cifar10", "--force") == (0, "mnist: mnist.npz\ncifar10: cifar10.npz\n", "")
+    assert fetched == [("mnist", True), ("cifar10", True)]
+
+
+def test_data_fetch_that_fails(monkeypatch):
+    def fail(name, force):
+        raise data.DataError(f"{name} could not be fetched: [no network]")
+
+    monkeypatch.setattr(data, "fetch", fail)
+    assert call("data", "fetch", "mnist") == (1, "", "Error: mnist could not be fetched: [no network]\n")
+
+
+# The process ----------------------------------------------------------------------------------------------------------
+
+
+def test_data_commands_do_not_load_keras():
+    code = (
+        "import sys; from cnnbook import __main__\n"
+        "try: __main__.main()\n"
+        "finally: print([m for m in ('keras', 'tensorflow', 'torch', 'jax') if m in sys.modules], file=sys.stderr)"
+    )
+    for words in (["data", "list"], ["--help"], ["train", "--help"], ["data", "check", "digits"]):
+        running = process(*words, code=code)
+        shown, errors = running.communicate(timeout=60)
+        assert (running.returncode, errors) == (0, "[]\n") and shown
+
+
+def test_the_backends_chatter_is_held_back():
+    running = process("audit", "lenet5", "--json")
+    shown, errors = running.communicate(timeout=120)
+    assert (running.returncode, errors) == (0, "") and json.loads(shown)["parameters"] == 60840
+
+
+@pytest.mark.parametrize("words", (["data", "list"], ["--help"], ["list", "--plain"]))
+def test_a_closed_pipe_is_no_failure_of_ours(words):
+    reader, writer = os.pipe()
+    os.close(reader)
+    running = process(*words, stdout=writer)
+    os.close(writer)
+    assert running.communicate(timeout=120)[1] == ""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+@pytest.mark.parametrize("words", (["data", "list"], ["--help"]))
+def test_output_that_cannot_be_written_is_said(words):
+    with open("/dev/full", "w") as full:
+        running = process(*words, stdout=full)
+    errors = running.communicate(timeout=60)[1]
+    assert running.returncode == 1 and "No space left on device" in errors and "Traceback" not in errors
+
+
+def test_python_m_cnnbook():
+    found = subprocess.run([sys.executable, "-m", "cnnbook", "--version"], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"cnnbook \d+\.\d+\.\d+\n", found.stdout)
