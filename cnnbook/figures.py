@@ -5,8 +5,10 @@ Importing this module applies the style. All functions but :func:`show` return a
 """
 
 import base64
+import dataclasses
 import html
 import io
+import itertools
 import math
 import re
 
@@ -236,6 +238,78 @@ def _cells(ax, array, left, top, window, points):
         place, colour = (left + column, top + row), COLOURS["orange"]
         ax.add_patch(plt.Rectangle(place, width, height, facecolor=colour, alpha=0.2))
         ax.add_patch(plt.Rectangle(place, width, height, fill=False, edgecolor=colour, linewidth=3))
+
+
+def draw(model, title=None, columns=4):
+    """A network as blocks, input first: feature maps as stacked squares, vectors as columns.
+
+    Layers in a row whose outputs have one shape are one block, padding belongs to the layer after it, and where that
+    still makes more than 16 blocks, one block is all layers of one height and width. Sides grow with the square root of
+    the maps' sides; up to eight squares stand for the maps.
+
+    Args:
+        model: A functional or Sequential ``keras.Model``.
+        title: What stands above.
+        columns: Blocks in a row; 4 stay legible on a phone.
+    """
+    from cnnbook import audit  # Keras is loaded only when a network is drawn
+
+    if columns < 1:
+        raise ValueError(f"columns must be >= 1, got {columns}")
+    blocks = _blocks(audit.audit(model).layers)
+    rows, cell, height, header = math.ceil(len(blocks) / columns), WIDTH / columns, 1.95, 0.4 * bool(title)  # inches
+    down = rows * height + header
+    fig = plt.figure(figsize=(WIDTH, down), layout="none")
+    ax = fig.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(down, 0))
+    ax.set_axis_off()
+    ax.text(WIDTH / 2, header / 2, title or "", ha="center", va="center", fontsize=13)
+    largest = max((max(block.shape[:-1]) for block in blocks if len(block.shape) > 1), default=1)
+    for i, block in enumerate(blocks):
+        x, y = (i % columns + 0.5) * cell, header + i // columns * height
+        _block(ax, block, x, y + 0.87, largest, cell)
+        lines = block.name, block.kind.replace("InputLayer", ""), " × ".join(map(str, block.shape))
+        for text, at, weight in zip(lines, (0.16, 1.54, 1.75), ("bold", "normal", "normal"), strict=True):
+            size = 11 * min(1, 4 / columns, 15 / max(len(text), 1))
+            ax.text(x, y + at, text, ha="center", va="center", fontsize=size, weight=weight)
+        if i:
+            tip = x - cell / 2 + (0.14 if i % columns else 0.24)  # the first of a row has no room to its left
+            tail = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.2}
+            ax.annotate("", (tip, y + 0.87), (tip - 0.26, y + 0.87), arrowprops=tail)
+    return fig
+
+
+def _blocks(rows):
+    """The rows of an audit that are drawn; a row stands for those before it with the same shape."""
+    rows = [row for row in rows if "Padding" not in row.kind]
+    same_shape = _fold(rows, lambda row: tuple(n for n in row.shape if n > 1))  # 1 x 1 x 120 is the vector after it
+    return same_shape if len(same_shape) <= 16 else _fold(rows, lambda row: row.shape[:-1] or row.shape)
+
+
+def _fold(rows, key):
+    """One row for each run of rows with the same key: the first's name and kind, or how many there are."""
+    groups = [list(group) for _, group in itertools.groupby(rows, key)]
+    kinds = [g[0].kind if len(g) < 4 else f"{len(g)} layers" for g in groups]
+    return [dataclasses.replace(g[0], shape=g[-1].shape, kind=k) for g, k in zip(groups, kinds, strict=True)]
+
+
+def _block(ax, block, x, y, largest, cell):
+    """One block centred at (x, y), at most 1 inch high and a little narrower than its cell."""
+    kinds = {"Input": "#BBBBBB", "Flatten": "#BBBBBB", "Pool": COLOURS["amber"], "Sampling": COLOURS["amber"],
+             "Conv": COLOURS["sky"], "Dense": COLOURS["green"]}  # fmt: skip
+    other = COLOURS["sky" if len(block.shape) > 1 else "green"]
+    colour = next((kinds[word] for word in kinds if word in block.kind), other)
+    style = {"facecolor": colour, "edgecolor": INK, "linewidth": 0.8}
+    if len(block.shape) < 2:  # a vector: a column of cells
+        cells = min(block.shape[0] if block.shape else 1, 12)
+        for i in range(cells):
+            ax.add_patch(plt.Rectangle((x - 0.05, y - 0.042 * cells + 0.084 * i), 0.1, 0.084, **style))
+        return
+    side = lambda n: min(0.75, cell - 0.6) * max(math.sqrt(n / largest), 0.1)
+    high, wide = side(block.shape[0]), side(block.shape[1]) if len(block.shape) > 2 else 0.1
+    count = min(block.shape[-1], 8)
+    for i in range(count):
+        shift = 0.042 * (i - (count - 1) / 2)
+        ax.add_patch(plt.Rectangle((x - wide / 2 + shift, y - high / 2 + shift), wide, high, **style))
 
 
 def _one_each(name, values, things, missing=""):

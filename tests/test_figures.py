@@ -147,3 +147,65 @@ def test_matrices_write_every_number_and_mark_the_window():
 def test_wrong_arguments_are_named(draw, message):
     with pytest.raises(ValueError, match=message):
         draw()
+
+
+# Networks as blocks.
+
+
+def texts(fig):
+    return [t.get_text() for t in fig.axes[0].texts if t.get_text()]
+
+
+def test_draw_names_every_block_with_its_kind_and_shape():
+    from cnnbook import models
+
+    assert texts(figures.draw(models.lenet5(), title="LeNet-5")) == [
+        "LeNet-5", "input", "32 × 32 × 1", "c1", "Conv2D", "28 × 28 × 6", "s2", "SubSampling", "14 × 14 × 6",
+        "c3", "TableConv2D", "10 × 10 × 16", "s4", "SubSampling", "5 × 5 × 16", "c5", "Conv2D", "120",
+        "f6", "Dense", "84", "output", "RadialBasis", "10",
+    ]  # fmt: skip
+
+
+def test_draw_folds_padding_and_layers_that_keep_the_shape():
+    from cnnbook import models
+
+    shown = texts(figures.draw(models.lenet1989()))
+    assert "h1_conv" in shown and "h1_pad" not in shown and "h1_out" not in shown
+
+
+def test_draw_folds_a_deep_net_by_height_and_width():
+    import keras
+
+    x = inputs = keras.Input((64, 64, 3))
+    for stage in range(1, 5):
+        for layer in range(1, 11):
+            strides = 2 if layer == 1 else 1
+            x = keras.layers.Conv2D(8 * layer, 3, strides, padding="same", name=f"stage{stage}_conv{layer}")(x)
+    shown = texts(figures.draw(keras.Model(inputs, x)))
+    assert shown == ["input", "64 × 64 × 3"] + [
+        text for i in range(1, 5) for text in (f"stage{i}_conv1", "10 layers", f"{64 >> i} × {64 >> i} × 80")
+    ]
+
+
+@pytest.mark.parametrize("name", ["lenet1989", "lenet5", "lenet5_dense", "mcdnn_column"])
+def test_drawn_texts_are_large_and_overlap_nothing(name):
+    from cnnbook import models
+
+    fig = figures.draw(models.NETWORKS[name](), title=name)
+    boxes = [t.get_window_extent() for t in fig.axes[0].texts if t.get_text()]
+    assert min(t.get_fontsize() for t in fig.axes[0].texts) >= 10
+    assert all(fig.bbox.containsx(x) and fig.bbox.containsy(y) for b in boxes for x, y in (b.p0, b.p1))
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    squares = [p.get_window_extent() for p in fig.axes[0].patches]
+    assert squares and not any(a.overlaps(b) for a in boxes for b in squares)
+
+
+def test_draw_takes_vectors_and_sequences():
+    import keras
+
+    mlp = keras.Sequential([keras.Input((20,)), keras.layers.Dense(2, name="dense")])
+    assert texts(figures.draw(mlp)) == ["input", "20", "dense", "Dense", "2"]
+    text = keras.Sequential([keras.Input((20, 4)), keras.layers.Conv1D(8, 3, name="conv")])
+    assert texts(figures.draw(text))[-1] == "18 × 8"
+    with pytest.raises(ValueError, match="columns must be >= 1, got 0"):
+        figures.draw(mlp, columns=0)
