@@ -159,12 +159,11 @@ def _correlate(sweep, x, kernel):
 
 
 def _correlate_backward(sweep, gradient, x, kernel):
-    x = sweep.pad(x)
+    x, rows = sweep.pad(x), tuple(range(x.ndim - 2))
     dx, dkernel = np.zeros_like(x), np.zeros_like(kernel)
-    flat = gradient.reshape(-1, gradient.shape[-1])
     for tap, seen in sweep:
         dx[seen] += gradient @ kernel[tap].T
-        dkernel[tap] = x[seen].reshape(len(flat), -1).T @ flat
+        dkernel[tap] = (x[seen].swapaxes(-1, -2) @ gradient).sum(rows)  # row by row: small products need no threads
     return sweep.unpad(dx), dkernel
 
 
