@@ -1,0 +1,28 @@
+"""What all tests share: quiet backends, figures without a screen, repeatable hypothesis, and the built book."""
+
+import cnnbook  # noqa: F401  before Keras: it sets how much TensorFlow says
+
+import os
+import sys
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))  # tests of the book use the tool that makes the notebooks
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# The same examples in every run, so that a failure is the change's and not the day's; more of them by
+# `pytest --hypothesis-profile explore`.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """The project's book, built strictly from its stored outputs, once for all tests of a session."""
+    from book_checks import build_book  # it needs what only the book's environment has
+
+    return build_book(ROOT, tmp_path_factory.mktemp("book"))
