@@ -445,9 +445,9 @@ def test_the_definitions_stand_alone():
 
 
 FOREIGN = re.compile(
-    r"(?<![\w.~}-])/(?:work|root|home|Users|opt|tmp|mnt)/\w"
+    r"(?<![\w.~}-])/(?:work|root|home|Users|opt|tmp|mnt)/\w\w"
     r"|pypi\.org/simple|files\.pythonhosted\.org|registry\.npmjs|download\.pytorch\.org"
-    r"|--(?:extra-)?index-url|--find-links"
+    r"|--(?:extra-)?index-url|--find-link\w"
 )
 
 
