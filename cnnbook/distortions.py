@@ -75,5 +75,5 @@ def _check(images, **amounts):
         kind = f"{getattr(images, 'dtype', type(images).__name__)} of shape {np.shape(images)}"
         raise ValueError(f"images must be a float array (batch, height, width), got {kind}")
     for name, amount in amounts.items():
-        if not (np.isscalar(amount) and np.isfinite(amount) and amount >= 0):
+        if not isinstance(amount, int | float | np.number) or not 0 <= amount < np.inf:
             raise ValueError(f"{name} must be a finite number of at least 0, got {amount!r}")
