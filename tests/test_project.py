@@ -445,7 +445,7 @@ def test_the_definitions_stand_alone():
 
 
 FOREIGN = re.compile(  # /home/ada is the reader of our broken samples
-    r"(?<![\w.~}-])/(?:work|root|home|Users|opt|tmp|mnt)/(?!ada/)\w"
+    r"(?<![\w.~}-])/(?:work|root|home|Users|opt|tmp|mnt)/(?!ada\b)\w"
     r"|pypi\.org/simple|files\.pythonhosted\.org|registry\.npmjs|download\.pytorch\.org"
     r"|--(?:extra-)?index-url|--find-link\w"
 )
