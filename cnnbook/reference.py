@@ -103,11 +103,12 @@ def pool_backward(gradient, x, size, *, mode="max", strides=None, padding="valid
     gradient = _like("gradient", gradient, (len(x), *sweep.outputs, x.shape[-1]), bare)
     (gradient,) = _common(prod(sweep.window), gradient=gradient)
     y, padded, real = _pool(sweep, x, mode), sweep.pad(x), _real(sweep)
+    counts = _counts(sweep, y.dtype)
     dx = np.zeros_like(padded, dtype=np.result_type(gradient, y))
     free = np.ones(y.shape, bool)  # for a maximum: no tap of this window has taken the gradient yet
     for _, seen in sweep:
         if mode == "average":
-            dx[seen] += gradient / _counts(sweep, y.dtype)
+            dx[seen] += gradient / counts
         elif mode == "l2":
             dx[seen] += gradient * np.divide(padded[seen], y, out=np.zeros_like(y), where=y != 0)
         else:
