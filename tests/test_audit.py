@@ -155,18 +155,38 @@ PARTS = st.one_of(  # pairs (layer class, its arguments)
 )  # fmt: skip
 
 
-@hypothesis.settings(max_examples=25, deadline=None, derandomize=True)
-@hypothesis.given(st.lists(PARTS, min_size=1, max_size=4))
+UP, DOWN = (layers.UpSampling1D, {"size": 3}), (layers.AveragePooling1D, {"pool_size": 2, "strides": 2})
+TRANSPOSED = (layers.Conv1DTranspose, {"filters": 1, "kernel_size": 4, "strides": 2, "padding": "same"})
+
+
+def last_sight(model):
+    """What the cells of the last layer see of the only input's only axis, cell by cell."""
+    walk, x = auditing._Walk(), keras.KerasTensor((1, *model.inputs[0].shape[1:]))
+    walk.begin([x])
+    (sight,) = walk.known[id(walk.run(model, [x]))][1]
+    return sight
+
+
+@hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
+@hypothesis.given(st.lists(PARTS, min_size=2, max_size=4))
+@hypothesis.example([UP, DOWN])
+@hypothesis.example([TRANSPOSED, DOWN, (layers.Conv1D, {"filters": 1, "kernel_size": 3, "dilation_rate": 2})])
+@hypothesis.example([DOWN, UP, TRANSPOSED])
 def test_receptive_field_of_any_chain(parts):
-    model = chain((97, 1), *(layer(**arguments) for layer, arguments in parts))
-    last = audit(model).layers[-1]
-    period = int(np.prod([arguments.get("strides", arguments.get("size", 1)) for _, arguments in parts]))
-    hypothesis.assume(last.shape[0] > 3 * period and period <= 9 and last.field[0] < 40)
-    start = last.shape[0] // 2
-    found = supports(model, [(cell,) for cell in range(start, start + 2 * period)])
-    assert last.field[0] == max(0 if hull is None else int(hull[1][0] - hull[0][0]) + 1 for hull in found)
-    moved = [b[0][0] - a[0][0] for a, b in zip(found[:period], found[period:], strict=True) if a and b]
-    assert moved and set(moved) == {last.stride[0] * period}
+    size = 61
+    model = chain((size, 1), *(layer(**arguments) for layer, arguments in parts))
+    last, sight = audit(model).layers[-1], last_sight(model)
+    model.set_weights([np.full(w.shape, 0.0 if w.ndim == 1 else 1.0) for w in model.get_weights()])
+    # The chain is linear, so what one lit input cell at a time gives is its gradient, for all output cells at once.
+    response = ops.convert_to_numpy(model(np.eye(size, dtype="float32")[:, :, None]))[:, :, 0]
+    reached = {cell: np.flatnonzero(response[:, cell]) for cell in range(response.shape[1])}
+    whole = [cell for cell in reached if 0 <= sight.span(cell)[0] <= sight.span(cell)[1] < size]
+    middle = [cell for cell in whole if len(reached) // 4 <= cell <= 3 * len(reached) // 4]  # clear of the borders
+    hypothesis.assume(len(middle) > 3)
+    for cell in middle:
+        assert sight.span(cell) == (reached[cell].min(), reached[cell].max())
+    assert last.field == (max(b - a + 1 for a, b in map(sight.span, range(len(sight.first)))),)
+    assert last.stride == (float(sight.rate),)
 
 
 @pytest.mark.parametrize("name", ["lenet1989", "lenet5", "lenet5_dense"])
@@ -243,6 +263,7 @@ def test_nested_models_are_walked_and_shared_layers_counted_once():
     assert names[:2] == ["input_1", "input_2"]
     assert names.count("tower/conv") == names.count("inner/deep") == 2
     assert found.parameters == model.count_params() == 20 + 57
+    assert found.outside == 0
     assert found.macs == 2 * (36 * 9 * 2 + 16 * 9 * 2 * 3)
     assert found.layers[-1].field == (5, 5)
 
