@@ -356,7 +356,7 @@ def test_pool_backward_where_there_is_a_choice():
     assert pool_backward([1.0, 10.0], [5.0, 5.0, 0.0], 2, strides=1, mode="max").tolist() == [1, 10, 0]
     assert pool_backward([2.0], [0.0, 0.0], 2, mode="l2").tolist() == [0, 0]
     assert pool_backward([1.0, 2.0], [-np.inf, 3.0], 2, strides=1, padding=(1, 0)).tolist() == [1, 2]
-    assert pool_backward([1.0, 2.0], [0.0, -1.0], 2, strides=1, padding=(1, 0)).tolist() == [3, 0]  # none for the padding
+    assert pool_backward([1.0, 2.0], [0.0, -1.0], 2, strides=1, padding=(1, 0)).tolist() == [3, 0]
     assert pool_backward([1.0], [np.nan, 3.0], 2).tolist() == [1, 0]
     assert pool_backward([1], [-(2**63), -(2**63)], 2).tolist() == [1, 0]
 
