@@ -91,6 +91,8 @@ class Publisher:
                 content = publisher.files[file]
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(content)))
+                if manner == "unpacks" and "gzip" in self.headers.get("Accept-Encoding", ""):
+                    self.send_header("Content-Encoding", "gzip")
                 self.end_headers()
                 half = len(content) // 2
                 if manner == "slow":
@@ -350,11 +352,28 @@ def test_wrong_bytes_are_refused(small, cache, publisher, wrong):
     assert left_in(cache) == []
 
 
-def test_a_good_archive_of_wrong_images_is_refused(mnist, cache, publisher):
-    publisher.files = idx_files(mnist | {"x_train": mnist["x_train"][::-1]})
-    with pytest.raises(data.DataError, match=r"its arrays have sha256 [0-9a-f]{64}, expected [0-9a-f]{64}"):
-        data.load("mnist")
+def test_a_good_archive_of_wrong_images_is_refused(small, cache, publisher):
+    name, arrays = small
+    pack = cifar_archive if name == "cifar10" else idx_files
+    publisher.files = pack(arrays | {"x_train": arrays["x_train"][::-1]})
+    with pytest.raises(data.DataError, match=r"(md5|sha256) [0-9a-f]+, expected [0-9a-f]+"):
+        data.load(name)
     assert left_in(cache) == []
+
+
+def test_a_known_archive_of_unknown_images_is_refused(cache, publisher, monkeypatch):
+    """The training and the first test images of CIFAR-10 are known, whatever the archive's own checksum says."""
+    arrays, publication, _ = small_set("cifar10", publisher.url)
+    publisher.files = cifar_archive(arrays | {"y_train": arrays["y_train"][::-1]})
+    md5 = {file: hashlib.md5(content).hexdigest() for file, content in publisher.files.items()}
+    monkeypatch.setitem(data._PUBLISHED, "cifar10", dataclasses.replace(publication, files=md5))
+    with pytest.raises(data.DataError, match=r"its arrays have sha256 [0-9a-f]{64}, expected [0-9a-f]{64}"):
+        data.load("cifar10")
+
+
+def test_a_server_that_would_unpack_on_the_way_is_asked_not_to(mnist, publisher):
+    publisher.manner[IMAGES] = "unpacks"
+    assert same(data.load("mnist"), mnist)
 
 
 def test_an_idx_file_of_other_numbers_is_refused(mnist, publisher):
