@@ -15,12 +15,15 @@ BACKEND_CHAPTERS := $(if $(ALL),chapters,chapters/foundations/convolution.ipynb 
 # These look at the project and the book, which are the same on every backend.
 BOOK_TESTS := tests/test_book.py tests/test_pages.py tests/test_project.py
 
+GPU_EXTRAS_tensorflow := tensorflow gpu
+GPU_EXTRAS_jax := jax gpu-jax
+GPU_EXTRAS_torch := torch
+
 ENVIRONMENT = @$(PYTHON) tools/environment.py $(if $(filter newest,$(LOCK)),--newest)
 BIN := .venv/bin
 
 # The backend is said, not taken from the reader's ~/.keras/keras.json.
 backend := tensorflow
-unexport PYTHONPATH PYTHONHOME
 
 .PHONY: help book serve test test-backends $(BACKENDS:%=test-%) test-gpu notebooks lab lock clean distclean
 .DEFAULT_GOAL := help
@@ -31,7 +34,7 @@ help: ## list these commands
 
 book: ## build the book from its stored outputs into _build/html
 	$(ENVIRONMENT) .venv book
-	@KERAS_BACKEND=$(backend) $(BIN)/jupyter-book build . -W --keep-going
+	@KERAS_BACKEND=$(backend) $(BIN)/jupyter-book build . -q -W --keep-going
 	@echo "The book is built. Open $(CURDIR)/_build/html/index.html, or give the command: make serve"
 
 serve: book ## build the book and serve it at http://127.0.0.1:8000 (PORT=8001 for another port)
@@ -54,9 +57,10 @@ $(BACKENDS:%=test-%): test-%:
 test-gpu: backend := $(or $(KERAS_BACKEND),tensorflow)
 test-gpu: ## all chapters on a GPU (KERAS_BACKEND=jax or torch; GPU_PYTHON=python3 to use that Python as it is)
 ifndef GPU_PYTHON
-	$(ENVIRONMENT) .venv-gpu-$(backend) $(backend) $(filter-out gpu-torch,gpu-$(backend)) dev
+	$(ENVIRONMENT) .venv-gpu-$(backend) $(GPU_EXTRAS_$(backend)) dev
 endif
-	KERAS_BACKEND=$(backend) $(or $(GPU_PYTHON),.venv-gpu-$(backend)/bin/python) tools/check_notebooks.py --gpu
+	KERAS_BACKEND=$(backend) $(if $(GPU_PYTHON),PYTHONPATH="$(CURDIR):$$PYTHONPATH" $(GPU_PYTHON),\
+		.venv-gpu-$(backend)/bin/python) tools/check_notebooks.py --gpu
 
 notebooks: ## execute the chapters whose text changed and store their outputs (ALL=1: all chapters)
 	$(ENVIRONMENT) .venv book tensorflow dev

@@ -263,6 +263,19 @@ def test_help_is_the_default_and_lists_every_command():
     assert help_faults(makefile + "\nsecret:\n\ttrue\n", output) == ["secret"]
 
 
+def test_environments_hold_extras_that_exist(project):
+    named = {}
+    for command in ["book", "test", "test-backends", "notebooks", "lab", "lock",
+                    *(f"test-gpu KERAS_BACKEND={backend}" for backend in sorted(BACKENDS))]:  # fmt: skip
+        status, output = run("make", "--dry-run", *command.split())
+        assert status == 0
+        for line in re.findall(r"environment\.py +(\S.*)", output):
+            folder, *extras = line.split()
+            named.setdefault(folder, set()).update(extras)
+    assert named[".venv-gpu-tensorflow"] == {"tensorflow", "gpu", "dev"}
+    assert set().union(*named.values()) == set(project["optional-dependencies"])
+
+
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "Makefile", ".ci/run", "tools/check_notebooks.py",
              *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob(".github/workflows/*.yml"))]  # fmt: skip
 
