@@ -1,4 +1,4 @@
-"""Sphinx extension: two small things that every page of the book needs."""
+"""Sphinx extension: three small things that the pages of the book need."""
 
 import html
 
@@ -27,8 +27,14 @@ def name_solutions(app, doctree):
             cell["prompt_show"], cell["prompt_hide"] = "Show the solution", "Hide the solution"
 
 
+def refresh(app, env, added, changed, removed):
+    """Write the first page anew in every build: Sphinx copies a changed style sheet only when it writes some page."""
+    return [app.config.root_doc]
+
+
 def setup(app):
     """Register the extension."""
+    app.connect("env-get-outdated", refresh)
     app.connect("doctree-read", name_solutions)
     app.connect("html-page-context", describe)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -17,6 +17,9 @@
     const box = element.getBoundingClientRect();
     if (box.width && box.right > width + 1 && !held(element.parentElement))
       faults.push(`too wide: ${name(element)}, to ${box.right} px`);
+    const cuts = ['hidden', 'clip'].includes(getComputedStyle(element).overflowX);
+    if (cuts && element.clientWidth > 1 && element.scrollWidth > element.clientWidth + 1)
+      faults.push(`cut off: ${name(element)}, ${element.scrollWidth} px in ${element.clientWidth}`);
   }
 
   // Every picture is there and says what it shows.

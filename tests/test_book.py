@@ -1,8 +1,10 @@
 """The book as a whole: the project's has no fault, and each check finds the fault of a sample broken for it."""
 
 import base64
+import configparser
 import importlib
 import json
+import re
 
 import book_checks as checks
 import jupytext
@@ -303,6 +305,20 @@ def test_an_ignored_drawing_needs_no_claim(sample):
 ])  # fmt: skip
 def test_commands_are_parsed_and_not_run(command, good):
     assert command_line()(command) is good
+
+
+def test_nbval_compares_alternative_texts_and_not_pixels():
+    rules = configparser.RawConfigParser()
+    assert rules.read(ROOT / "tests" / "sanitize.cfg")
+
+    def sanitized(picture, alt):
+        text = f'<img src="data:image/png;base64,{picture}" alt="{alt}">'
+        for name in rules.sections():
+            text = re.sub(rules.get(name, "regex"), rules.get(name, "replace"), text)
+        return text
+
+    assert sanitized("iVBOR/+4=", "falls to 3") == sanitized("iVBORx8=", "falls to 3")
+    assert sanitized("iVBOR/+4=", "falls to 3") != sanitized("iVBOR/+4=", "falls to 4")
 
 
 def test_a_failed_cell_on_the_gpu_is_found():

@@ -182,6 +182,7 @@ BREAKS = {
     "missing file": ("<script src='gone.js'></script>", "404"),
     "wide page": ("<p style='width: 500px'>wide</p>", "too wide: page"),
     "clipped": ("<style>html { overflow-x: hidden }</style><p style='width: 500px'>wide</p>", "too wide: p"),
+    "cut off": ("<p style='overflow: hidden'><b style='padding-left: 500px'>wide</b></p>", "cut off: p"),
     "no alt": ("<img src='data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA='>", "picture: <img"),
     "broken picture": ("<img alt='a' src='data:image/png;base64,AAAA'>", "picture: <img"),
     "undrawn formula": ("<span class='math'>\\(x\\)</span>", "formula: \\(x\\)"),
