@@ -79,8 +79,14 @@ def _equality(value, equals, within):
     return claim, holds, f"the largest difference is {np.max(difference, initial=0):.6g}"
 
 
+def as_array(value):
+    """A NumPy array from an array, a list or a tensor of any backend, PyTorch's with its gradient included."""
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+
+
 def _number(name, value):
     """A float from a number, a NumPy scalar or a tensor of one element without axes."""
+    value = as_array(value)[()] if hasattr(value, "dtype") else value
     if isinstance(value, str) or not (isinstance(value, numbers.Real) or np.shape(value) == ()):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
@@ -90,7 +96,7 @@ def _number(name, value):
 
 
 def _array(name, value):
-    array = np.asarray(value)
+    array = as_array(value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be a number or an array of numbers, got {value!r}")
     return array

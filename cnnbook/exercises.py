@@ -6,6 +6,8 @@ solution, why it is right, and the typical wrong answers with the hint that each
 them, so a new exercise needs no test of its own.
 """
 
+from cnnbook.claims import as_array
+
 import dataclasses
 import textwrap
 from collections.abc import Callable
@@ -127,7 +129,7 @@ def _read(value, subject, text=False):
     if text:
         return " ".join(value.lower().split())
     try:
-        array = np.asarray(value)
+        array = as_array(value)
     except Exception:  # lists of unequal lengths, or an object that refuses to be an array
         array = np.asarray(None)
     if array.dtype.kind not in "iuf":

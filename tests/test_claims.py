@@ -64,3 +64,12 @@ def test_a_claim_that_does_not_hold_names_the_measured_value(capsys, value, band
 def test_wrong_arguments_are_named(arguments, band, error, message):
     with pytest.raises(error, match=message):
         expect(*arguments, **band)
+
+
+def test_a_tensor_of_the_backend_is_a_number_or_an_array(capsys):
+    import keras
+
+    weight = keras.Variable(np.full((), 0.5))  # in PyTorch one that carries a gradient
+    expect("weight", weight.value, at_least=0.25)
+    expect("weights", keras.Variable(np.ones((2, 2))).value * 1, equals=np.ones((2, 2)))
+    assert capsys.readouterr().out.count("holds") == 2
