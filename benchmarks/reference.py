@@ -44,7 +44,7 @@ def pairs():
         (
             "max pooling 2x2, forward",
             lambda: reference.pool(x, 2),
-            lambda: ops.convert_to_numpy(ops.max_pool(tensor, (2, 2))),
+            lambda: ops.convert_to_numpy(ops.max_pool(tensor, 2, strides=2)),
         ),
     ]
 

@@ -263,6 +263,7 @@ def test_a_chain_that_is_none_is_refused(layers):
         (lambda: output_size(9, 3, padding="sam"), 'padding must be "valid", "same", "full", an int .* got \'sam\''),
         (lambda: output_size(9, 3, padding=((1, 1), (1, 1))), r"padding must be .* for 1 axis"),
         (lambda: conv_parameters(3, 4, 6, groups=3), r"groups must divide channels \(4\) and filters \(6\), got 3"),
+        (lambda: conv_parameters(3, 6, 4, groups=3), r"groups must divide channels \(6\) and filters \(4\), got 3"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_together_is_said(call, message):
