@@ -82,8 +82,8 @@ def map_criterion(labels, scores):
 
 _cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 _lenet_departures = (
-    "Adam with a falling learning rate in place of the paper's stochastic diagonal Levenberg-Marquardt; 20 epochs and "
-    "the MAP criterion as in the paper"
+    "Adam with a falling learning rate in place of the paper's stochastic diagonal Levenberg-Marquardt; the "
+    "MAP criterion as in the paper"
 )
 
 RECIPES = {
@@ -96,8 +96,8 @@ RECIPES = {
         ),
         Recipe(
             "lenet5-mnist-distorted", "LeNet-5 on MNIST with randomly distorted training digits",
-            models.lenet5, "mnist", lenet_input, partial(adam, rate=1e-3), map_criterion, epochs=20, batch_size=32,
-            distort=partial(distorted, rotate=8, scale=0.12, shear=0.15, shift=1.5, sigma=5, alpha=20, background=-0.1),
+            models.lenet5, "mnist", lenet_input, partial(adam, rate=1e-3), map_criterion, epochs=24, batch_size=32,
+            distort=partial(distorted, rotate=6, scale=0.1, shear=0.1, shift=1, sigma=5, alpha=15, background=-0.1),
             paper={"metric": "test_error", "value": 0.008, "source": "LeCun1998"}, departures=_lenet_departures,
         ),
         Recipe(
