@@ -120,7 +120,7 @@ def images(arrays, titles=None, columns=None, cmap="gray", limits=None):
     if isinstance(limits, str) and limits == "shared":
         limits = min(a.min() for a in arrays), max(a.max() for a in arrays)
     low, high = (None, None) if limits is None else limits
-    fig, axes = _grid(len(arrays), columns, titles=any(titles))
+    fig, axes = _grid(len(arrays), columns, titles=any(map(str, titles)))
     for ax, array, title in zip(axes, arrays, titles, strict=True):
         ax.imshow(array, cmap=cmap, vmin=low, vmax=high)
         ax.set_title(title, fontsize=11)
@@ -144,7 +144,7 @@ def kernels(weights, titles=None, columns=None):
     inputs, filters = weights.shape[2:]
     tiles = weights.transpose(2, 3, 0, 1).reshape(-1, *weights.shape[:2])
     titles = _one_each("titles", titles, tiles)
-    fig, axes = _grid(len(tiles), filters if inputs > 1 else columns, tile=1.0, titles=any(titles))
+    fig, axes = _grid(len(tiles), filters if inputs > 1 else columns, tile=1.0, titles=any(map(str, titles)))
     largest = np.abs(weights).max() or 1.0
     for ax, tile, title in zip(axes, tiles, titles, strict=True):
         drawn = ax.imshow(tile, cmap="RdBu_r", vmin=-largest, vmax=largest)
