@@ -525,7 +525,7 @@ def fetching(url, **kwargs):
 def test_two_processes_fetch_at_once(mnist, cache, publisher):
     publisher.manner = dict.fromkeys(publisher.files, "slow")
     both = [fetching(publisher.url) for _ in range(2)]
-    assert [p.communicate(timeout=60)[0].strip() for p in both] == [str(cache / "mnist.npz")] * 2
+    assert [p.communicate(timeout=180)[0].strip() for p in both] == [str(cache / "mnist.npz")] * 2
     assert left_in(cache) == ["mnist.npz"] and same(data.load("mnist"), mnist)
 
 
@@ -564,7 +564,7 @@ def test_a_terminal_gets_a_progress_bar(mnist, publisher):
     except OSError:  # how Linux says that the other end is closed
         pass
     os.close(ours)
-    process.communicate(timeout=60)
+    process.communicate(timeout=180)
     assert process.returncode == 0
     assert IMAGES.encode() in shown and b"%" in shown
 

@@ -213,7 +213,7 @@ def test_ctrl_c_ends_training_with_one_line_and_130(tmp_path):
         assert training.poll() is None, training.stderr.read()
         time.sleep(0.1)
     training.send_signal(signal.SIGINT)
-    shown, errors = training.communicate(timeout=60)
+    shown, errors = training.communicate(timeout=180)
     assert training.returncode == 130
     assert errors.splitlines() == [
         "Stopped by Ctrl-C. The epochs that had ended are kept in runs: the same with --resume goes on."
@@ -284,13 +284,13 @@ def test_data_commands_do_not_load_keras():
     )
     for words in (["data", "list"], ["--help"], ["train", "--help"], ["data", "check", "digits"]):
         running = process(*words, code=code)
-        shown, errors = running.communicate(timeout=60)
+        shown, errors = running.communicate(timeout=180)
         assert (running.returncode, errors) == (0, "[]\n") and shown
 
 
 def test_the_backends_chatter_is_held_back():
     running = process("audit", "lenet5", "--json")
-    shown, errors = running.communicate(timeout=120)
+    shown, errors = running.communicate(timeout=180)
     assert (running.returncode, errors) == (0, "") and json.loads(shown)["parameters"] == 60840
 
 
@@ -300,7 +300,7 @@ def test_a_closed_pipe_is_no_failure_of_ours(words):
     os.close(reader)
     running = process(*words, stdout=writer)
     os.close(writer)
-    assert running.communicate(timeout=120)[1] == ""
+    assert running.communicate(timeout=180)[1] == ""
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
@@ -308,7 +308,7 @@ def test_a_closed_pipe_is_no_failure_of_ours(words):
 def test_output_that_cannot_be_written_is_said(words):
     with open("/dev/full", "w") as full:
         running = process(*words, stdout=full)
-    errors = running.communicate(timeout=60)[1]
+    errors = running.communicate(timeout=180)[1]
     assert running.returncode == 1 and "No space left on device" in errors and "Traceback" not in errors
 
 
