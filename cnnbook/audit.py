@@ -413,7 +413,7 @@ class _Table:
 
     def _repr_html_(self):
         caption, columns, rows, footer, notes = self._parts()
-        escape, right = html.escape, ' style="text-align:right"'
+        escape, right = html.escape, ' style="text-align:right;white-space:nowrap"'
         align = [right if numeric else ' style="text-align:left"' for numeric in _numeric(rows)]
         line = lambda cells: (
             f'<tr><th scope="row" style="text-align:left">{escape(cells[0])}</th>'
@@ -421,7 +421,8 @@ class _Table:
             + "</tr>"
         )
         head = "".join(f'<th scope="col"{a}>{escape(c)}</th>' for a, c in zip(align, columns, strict=True))
-        parts = [f"<table><caption>{escape(caption)}</caption>", f"<thead><tr>{head}</tr></thead>", "<tbody>"]
+        parts = [f'<table style="font-size:.85rem"><caption>{escape(caption)}</caption>']
+        parts += [f"<thead><tr>{head}</tr></thead>", "<tbody>"]
         parts += [*map(line, rows), "</tbody>"]
         parts += [f"<tfoot>{line(footer)}</tfoot>"] if footer else []
         table = "\n".join([*parts, "</table>"])
@@ -532,7 +533,7 @@ class Audit(_Table):
 
 
 def _times(numbers):
-    return " × ".join(map(str, numbers))
+    return "×".join(map(str, numbers))
 
 
 # Beside the papers ---------------------------------------------------------------------------------------------------
