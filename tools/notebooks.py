@@ -16,6 +16,8 @@ A notebook is written only when every cell ran without an error and without writ
 one step; otherwise the old one stays, and the chapter, the cell and the error are named (exit status 1).
 """
 
+from cnnbook.files import whole
+
 import argparse
 import hashlib
 import json
@@ -143,22 +145,13 @@ def fault(number, what, cell, text=""):
     return ChapterError(f"code cell {number} {what}\n{source}\n{COLOUR.sub('', text)}")
 
 
-def write(path, content):
-    """Write a file in one step: whoever reads it sees the old one or the new one."""
-    new = path.with_name(f".{path.name}.new")
-    try:
-        new.write_text(content, encoding="utf-8")
-        os.replace(new, path)
-    finally:
-        new.unlink(missing_ok=True)
-
-
 def make(text_path):
     """Execute one chapter's text and store its notebook; return a line that says how long it took."""
     notebook = prepare(read_text(text_path))
     start = time.monotonic()
     seconds, number = execute(notebook, text_path.parent)
-    write(notebook_of(text_path), nbformat.writes(notebook) + "\n")
+    with whole(notebook_of(text_path), "w", encoding="utf-8") as file:
+        file.write(nbformat.writes(notebook) + "\n")
     return f"{time.monotonic() - start:.1f} s (slowest: code cell {number}, {seconds:.1f} s)"
 
 
@@ -167,7 +160,8 @@ def write_text(notebook_path):
     notebook = read_notebook(notebook_path)
     notebook.metadata = nbformat.from_dict(METADATA)
     del notebook.metadata["language_info"]
-    write(text_of(notebook_path), jupytext.writes(notebook, fmt=FORMAT))
+    with whole(text_of(notebook_path), "w", encoding="utf-8") as file:
+        file.write(jupytext.writes(notebook, fmt=FORMAT))
 
 
 def needs_making(text_path, from_text):
