@@ -1,7 +1,7 @@
 """Layers that a paper has and Keras has not. Each says what it costs, so that audit.py can count it.
 
 ``macs(input_shape)`` gives the multiply-accumulates for one sample, ``receptive_step()`` the (kernel, stride) of each
-spatial axis; shapes are ``(batch, height, width, channels)``.
+spatial axis, and the padding before where there is some; shapes are ``(batch, height, width, channels)``.
 """
 
 import keras
@@ -159,7 +159,7 @@ class BackgroundPadding(keras.layers.Layer):
         return 0
 
     def receptive_step(self):
-        return (1, 1)
+        return (1, 1, self.amount)
 
     def get_config(self):
         return super().get_config() | {"amount": self.amount, "value": self.value}
