@@ -163,9 +163,9 @@ def positions(size, window, stride, amounts, dilation, name="kernel"):
 def _align(**arguments):
     """The number of axes (0 when all are ints), then each argument as a tuple of that many ints."""
     lengths = {len(value) for value in arguments.values() if isinstance(value, (tuple, list))}
-    if len(lengths) > 1 or 0 in lengths:
+    if len(lengths) > 1:
         given = ", ".join(f"{name} {value!r}" for name, value in arguments.items())
-        raise ValueError(f"{', '.join(arguments)} must have the same number of axes, one or more, got {given}")
+        raise ValueError(f"{', '.join(arguments)} must have the same number of axes, got {given}")
     axes = max(lengths, default=0)
     return axes, *(per_axis(name, value, axes or 1) for name, value in arguments.items())
 
