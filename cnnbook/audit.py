@@ -421,7 +421,7 @@ class _Table:
             + "</tr>"
         )
         head = "".join(f'<th scope="col"{a}>{escape(c)}</th>' for a, c in zip(align, columns, strict=True))
-        parts = [f'<table style="font-size:.85rem"><caption>{escape(caption)}</caption>']
+        parts = [f'<table style="font-size:.8rem"><caption>{escape(caption)}</caption>']
         parts += [f"<thead><tr>{head}</tr></thead>", "<tbody>"]
         parts += [*map(line, rows), "</tbody>"]
         parts += [f"<tfoot>{line(footer)}</tfoot>"] if footer else []
