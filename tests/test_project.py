@@ -226,6 +226,21 @@ def test_a_moved_or_broken_environment_is_not_usable(tmp_path, monkeypatch):
     assert not module.usable(".venv", {})
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), subprocess.CalledProcessError(1, "venv")])
+def test_half_an_environment_is_not_left(tmp_path, monkeypatch, error):
+    module = load("tools/environment.py")
+
+    def fail(command, check):
+        Path(command[-1]).mkdir()
+        raise error
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module.subprocess, "run", fail)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        module.create(".venv")
+    assert not Path(".venv").exists()
+
+
 def test_a_folder_that_is_no_environment_is_never_cleared(tmp_path, monkeypatch):
     module = load("tools/environment.py")
     monkeypatch.chdir(tmp_path)

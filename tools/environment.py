@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 
@@ -77,7 +78,8 @@ def usable(folder, before):
     """Whether `folder` holds an environment of this very Python, at this place, with a pip that starts."""
     if before.get("path", os.path.abspath(folder)) != os.path.abspath(folder):
         return False
-    question = [os.path.join(folder, "bin", "python"), "-c", "import pip, platform; print(platform.python_version())"]
+    question = [os.path.join(folder, "bin", "python"), "-c",
+                "import pip._internal.commands.install, platform; print(platform.python_version())"]
     try:
         answer = subprocess.run(question, capture_output=True, text=True).stdout.strip()
     except OSError:
@@ -88,8 +90,13 @@ def usable(folder, before):
 def create(folder):
     if os.path.exists(folder) and not os.path.exists(os.path.join(folder, "pyvenv.cfg")) and os.listdir(folder):
         sys.exit(folder + " is in the way: it is no virtual environment. Move it away and try again.")
-    if subprocess.run([sys.executable, "-m", "venv", "--clear", folder]).returncode:
-        sys.exit("Python could not make the virtual environment " + folder + "; its message stands above.")
+    try:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+    except BaseException as error:  # half an environment is worse than none
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, subprocess.CalledProcessError):
+            sys.exit("Python could not make the virtual environment " + folder + "; its message stands above.")
+        raise
 
 
 def install(python, extras, newest):
