@@ -42,13 +42,13 @@ def start(folder, *flags):
 def stop_after_an_epoch(folder, signum):
     """Start the program, send the signal once a checkpoint stands, and return its exit code and output."""
     process = start(folder)
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while not list(Path(folder).rglob("checkpoint.npz")):
         assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < until, "no checkpoint after two minutes"
+        assert time.monotonic() < until, "no checkpoint after ten minutes"
         time.sleep(0.005)
     process.send_signal(signum)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=600)
     return process.returncode, output
 
 
@@ -60,7 +60,7 @@ def test_resumed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, unbroken
     assert 1 <= note["epoch"] < SMALL.epochs, "the run ended before the signal came"
 
     process = start(tmp_path, "--resume")
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
     resumed, note = weights(tmp_path)
     expected, _ = weights(unbroken.path.parent)
