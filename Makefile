@@ -13,7 +13,7 @@ ALL ?=
 BACKENDS := jax torch
 BACKEND_CHAPTERS := $(if $(ALL),chapters,chapters/foundations/convolution.ipynb chapters/architectures/lenet.ipynb)
 # These look at the project and the book, which are the same on every backend.
-BOOK_TESTS := tests/test_book.py tests/test_pages.py tests/test_project.py
+BOOK_TESTS := tests/test_book.py tests/test_notebooks.py tests/test_pages.py tests/test_project.py
 
 GPU_EXTRAS_tensorflow := tensorflow gpu
 GPU_EXTRAS_jax := jax gpu-jax
@@ -34,7 +34,8 @@ help: ## list these commands
 
 book: ## build the book from its stored outputs into _build/html
 	$(ENVIRONMENT) .venv book
-	@KERAS_BACKEND=$(backend) $(BIN)/jupyter-book build . -q -W --keep-going
+	@# Sphinx warns of a page once, when it reads it: a build that failed is forgotten, so that the next one warns again.
+	@KERAS_BACKEND=$(backend) $(BIN)/jupyter-book build . -q -W --keep-going || { rm -rf _build; exit 1; }
 	@echo "The book is built. Open $(CURDIR)/_build/html/index.html, or give the command: make serve"
 
 serve: book ## build the book and serve it at http://127.0.0.1:8000 (PORT=8001 for another port)

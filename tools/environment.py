@@ -111,7 +111,8 @@ def install(python, extras, newest):
 def pip(python, *arguments):
     command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     command.extend(arguments)
-    subprocess.run(command, check=True)
+    quiet = dict(os.environ, PYTHONWARNINGS="ignore:Editable installation")  # setuptools' advice on folder names
+    subprocess.run(command, check=True, env=quiet)
 
 
 def unpinned(extras):
