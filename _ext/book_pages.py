@@ -1,5 +1,6 @@
-"""Sphinx extension: three small things that the pages of the book need."""
+"""Sphinx extension: four small things that the pages of the book need."""
 
+import copy
 import html
 
 from docutils import nodes
@@ -32,9 +33,20 @@ def refresh(app, env, added, changed, removed):
     return [app.config.root_doc]
 
 
+def renew_names(app, env):
+    """Write all pages anew when a title, a label or the order changed: sidebars and links of other pages show them."""
+    titles = {name: title.astext() for name, title in env.titles.items()}
+    names = (titles, env.toctree_includes, env.toc_secnumbers, env.get_domain("std").labels)
+    if names == getattr(env, "cnnbook_names", None):
+        return []
+    env.cnnbook_names = copy.deepcopy(names)
+    return list(env.all_docs)
+
+
 def setup(app):
     """Register the extension."""
     app.connect("env-get-outdated", refresh)
+    app.connect("env-updated", renew_names)
     app.connect("doctree-read", name_solutions)
     app.connect("html-page-context", describe)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

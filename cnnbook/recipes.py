@@ -75,7 +75,8 @@ def map_criterion(labels, scores):
     Pull the right distance down and push the others up, together with a rubbish class at the constant distance j.
     """
     ops = keras.ops
-    right = ops.sum(ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), 10) * scores, axis=-1)
+    labels = ops.cast(ops.reshape(labels, (-1,)), "int32")
+    right = ops.sum(ops.one_hot(labels, 10, dtype=scores.dtype) * scores, axis=-1)
     rubbish = -ops.ones_like(scores[:, :1])
     return ops.logsumexp(ops.concatenate([scores, rubbish], axis=-1), axis=-1) - right
 

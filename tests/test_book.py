@@ -375,17 +375,22 @@ def test_a_foreign_style_is_found(tmp_path):
     assert checks.check_foreign(tmp_path) == ["style.css: loads https://fonts.example/a.woff2"]
 
 
-def test_the_strict_build_fails_on_a_broken_book(sample):
-    """One build of a book with every fault that Sphinx itself must see, with the project's own configuration."""
-    sample.cells[5].source += "\n\n{ref}`sec-nowhere`, {cite:p}`Nobody1900`, [gone](gone.md), {eq}`eq-none`"
-    insert(1, prose("{ref}`sec-end` and {cite:p}`LeCun1998` stand, {doc}`/index` too"))(sample)
-    lecture_map(items={"ryu-01": "part/other#sec-end"})(sample)
+def write_to_build(sample):
+    """Write the sample with a lecture map and the project's own configuration."""
     sample.toc["chapters"].append({"file": "appendix/map"})
     sample.write()
     for name in ("_config.yml", "references.bib", "_ext", "_static"):
         (sample.folder / name).symlink_to(ROOT / name)
     (sample.folder / "appendix").mkdir()
     (sample.folder / "appendix" / "map.md").write_text("# Map\n\n```{lecture-map}\n```\n\n```{bibliography}\n```\n")
+
+
+def test_the_strict_build_fails_on_a_broken_book(sample):
+    """One build of a book with every fault that Sphinx itself must see, with the project's own configuration."""
+    sample.cells[5].source += "\n\n{ref}`sec-nowhere`, {cite:p}`Nobody1900`, [gone](gone.md), {eq}`eq-none`"
+    insert(1, prose("{ref}`sec-end` and {cite:p}`LeCun1998` stand, {doc}`/index` too"))(sample)
+    lecture_map(items={"ryu-01": "part/other#sec-end"})(sample)
+    write_to_build(sample)
     result = checks.build_book(sample.folder, sample.folder / "out")
     assert result.status != 0
     expected = ["sec-nowhere", "Nobody1900", "gone.md", "eq-none", "/chapters/part/other",
@@ -393,6 +398,23 @@ def test_the_strict_build_fails_on_a_broken_book(sample):
     warnings = [line for line in result.log.splitlines() if "WARNING" in line or "ERROR" in line]
     assert [what for what in expected if not any(what in line for line in warnings)] == [], result.log
     assert not any(what in line for line in warnings for what in ("LeCun1998", "document: '/index'"))
+
+
+def test_a_second_build_renews_what_other_pages_say_of_a_changed_one(sample, tmp_path_factory):
+    """The sidebar and the lecture map show titles of chapters, and Sphinx alone writes only the changed page anew."""
+    sample.toc["chapters"].append({"file": "between"})  # Sphinx does write the neighbours anew
+    write_to_build(sample)
+    (sample.folder / "between.md").write_text("# Between\n")
+    out = tmp_path_factory.mktemp("out")  # not below the source: it would count as a change of the whole book
+    first = checks.build_book(sample.folder, out)
+    assert first.status == 0, first.log
+    chapter = sample.folder / "chapters" / "part" / "sample.ipynb"
+    changed = chapter.read_text().replace("# A sample", "# Another name").replace("## Exercises", "## To do")
+    chapter.write_text(changed)
+    second = checks.build_book(sample.folder, out)
+    assert second.status == 0, second.log
+    page = (second.folder / "appendix" / "map.html").read_text()
+    assert "Another name" in page and "To do" in page and "A sample" not in page
 
 
 @pytest.mark.parametrize(("changes", "says"), [
