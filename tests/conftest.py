@@ -3,6 +3,7 @@
 import cnnbook  # noqa: F401  before Keras: it sets how much TensorFlow says
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))  # tests of the book use the tool that makes the notebooks
 os.environ.setdefault("MPLBACKEND", "Agg")
+# A shell starts background jobs deaf to Ctrl-C, and their children inherit it; some tests send Ctrl-C to a child.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run, so that a failure is the change's and not the day's; more of them by
 # `pytest --hypothesis-profile explore`.
