@@ -16,8 +16,10 @@ import contextlib
 import datetime
 import json
 import math
+import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -166,6 +168,7 @@ class _Run:
         title = f"{self.recipe.name} seed {self.seed}"
         terminal = sys.stderr is not None and sys.stderr.isatty()
         with (
+            _ctrl_c_between_steps() as go_on,
             ThreadPoolExecutor(1) as ahead,  # the next epoch's images are made while this one's are learnt
             tqdm(total=self.epochs * steps, initial=state["epoch"] * steps, desc=title, unit="step",
                  disable=progress is False or not terminal) as bar,
@@ -176,9 +179,10 @@ class _Run:
                 if epoch + 1 < self.epochs:
                     coming = ahead.submit(self._images, x_train, y_train, epoch + 1)
                 begun = time.perf_counter()
+                watch = _Watch(bar, go_on, f"{title}, epoch {epoch + 1}", self.checkpoint)
                 log = model.fit(
                     x, y, batch_size=self.recipe.batch_size, shuffle=False, verbose=0, epochs=epoch + 1,
-                    initial_epoch=epoch, callbacks=[_Watch(bar, f"{title}, epoch {epoch + 1}", self.checkpoint)],
+                    initial_epoch=epoch, callbacks=[watch],
                 )  # fmt: skip
                 error = _error(_scores(model, x_test), y_test)
                 state["seconds"] += time.perf_counter() - begun
@@ -236,19 +240,48 @@ class _Run:
 
 
 class _Watch(keras.callbacks.Callback):
-    """Moves the bar, and stops at the first loss that is not a finite number."""
+    """Moves the bar, and stops at Ctrl-C and at the first loss that is not a finite number."""
 
-    def __init__(self, bar, where, checkpoint):
+    def __init__(self, bar, go_on, where, checkpoint):
         super().__init__()
-        self.bar, self.where, self.checkpoint = bar, where, checkpoint
+        self.bar, self.go_on, self.where, self.checkpoint = bar, go_on, where, checkpoint
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.update()
+        self.go_on()
         if not math.isfinite(loss := float(logs["loss"])):
             kept = f"the epochs before are in {self.checkpoint}" if self.checkpoint.exists() else "no epoch had ended"
             raise TrainingError(
                 f"the loss became {loss} ({self.where}, step {batch + 1}); {kept}. A lower learning rate often helps"
             )
+
+
+@contextlib.contextmanager
+def _ctrl_c_between_steps():
+    """Hold Ctrl-C back until the function that this yields is called: inside a library's callback it can get lost.
+
+    A second Ctrl-C comes through at once. Where Ctrl-C means something else, it is left alone.
+    """
+    asked = []
+
+    def go_on():
+        if asked:
+            raise KeyboardInterrupt
+
+    def hold(signum, frame):
+        go_on()
+        asked.append(signum)
+
+    main = threading.current_thread() is threading.main_thread()
+    ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, hold)
+    try:
+        yield go_on
+        go_on()
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _variables(model):

@@ -2,6 +2,7 @@
 
 from cnnbook import backend, files, recipes, training
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -68,6 +69,22 @@ def test_resumed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, unbroken
     assert resumed.keys() == expected.keys()
     for key in expected:
         np.testing.assert_array_equal(resumed[key], expected[key])
+
+
+def test_ctrl_c_that_a_library_swallows_still_stops(tmp_path):
+    """JAX, for one, can lose the exception when it comes inside a callback."""
+
+    def deaf(labels, scores):
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+        return SMALL.loss(labels, scores)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(dataclasses.replace(SMALL, loss=deaf), seeds=[3], folder=tmp_path)
+    assert list(tmp_path.rglob("*.npz")) == []  # it stopped in the first epoch
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_another_seed_gives_other_weights(tmp_path, unbroken):
