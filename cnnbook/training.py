@@ -179,6 +179,8 @@ class _Run:
                 if epoch + 1 < self.epochs:
                     coming = ahead.submit(self._images, x_train, y_train, epoch + 1)
                 begun = time.perf_counter()
+                # On PyTorch, Dropout draws from the global generator, which no checkpoint holds.
+                keras.utils.set_random_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]))
                 watch = _Watch(bar, go_on, f"{title}, epoch {epoch + 1}", self.checkpoint)
                 log = model.fit(
                     x, y, batch_size=self.recipe.batch_size, shuffle=False, verbose=0, epochs=epoch + 1,

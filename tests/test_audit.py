@@ -87,7 +87,7 @@ def supports(model, cells):
     chosen = np.zeros((len(cells), *model.outputs[0].shape[1:]), "float32")
     for number, cell in enumerate(cells):
         chosen[(number, *cell)] = 1  # all channels
-    (gradients,) = backend.gradients(lambda x: ops.sum(model(x) * chosen), [x])
+    (gradients,) = backend.gradients(lambda x: ops.sum(ops.multiply(model(x), chosen)), [x])
     reached = [np.argwhere(np.abs(gradient).sum(axis=-1) > 0) for gradient in gradients]
     return [(at.min(axis=0), at.max(axis=0)) for at in reached]
 
