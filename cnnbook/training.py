@@ -179,9 +179,8 @@ class _Run:
                 if epoch + 1 < self.epochs:
                     coming = ahead.submit(self._images, x_train, y_train, epoch + 1)
                 begun = time.perf_counter()
-                # On PyTorch, Dropout draws from the global generator, which no checkpoint holds.
-                keras.utils.set_random_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0]))
-                watch = _Watch(bar, go_on, f"{title}, epoch {epoch + 1}", self.checkpoint)
+                seed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
+                watch = _Watch(bar, go_on, seed, f"{title}, epoch {epoch + 1}", self.checkpoint)
                 log = model.fit(
                     x, y, batch_size=self.recipe.batch_size, shuffle=False, verbose=0, epochs=epoch + 1,
                     initial_epoch=epoch, callbacks=[watch],
@@ -242,11 +241,15 @@ class _Run:
 
 
 class _Watch(keras.callbacks.Callback):
-    """Moves the bar, and stops at Ctrl-C and at the first loss that is not a finite number."""
+    """Seeds the epoch, moves the bar, and stops at Ctrl-C and at the first loss that is not a finite number."""
 
-    def __init__(self, bar, go_on, where, checkpoint):
+    def __init__(self, bar, go_on, seed, where, checkpoint):
         super().__init__()
-        self.bar, self.go_on, self.where, self.checkpoint = bar, go_on, where, checkpoint
+        self.bar, self.go_on, self.seed, self.where, self.checkpoint = bar, go_on, seed, where, checkpoint
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # PyTorch's Dropout draws from the global generator: no checkpoint holds it, and fit draws from it before.
+        keras.utils.set_random_seed(self.seed)
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.update()
