@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 it failed or a check does not hold, 2 it was called wrongl
 import cnnbook
 
 import difflib
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -73,16 +74,21 @@ def _one_of(known):
 # Keras takes seconds to load, so only what needs it does, and backend first: it holds back TensorFlow's chatter.
 
 
-def _networks():
-    from cnnbook import backend, models  # noqa: F401
+def _with_keras(module):
+    try:
+        return [importlib.import_module(f"cnnbook.{name}") for name in ("backend", module)][1]
+    except (ImportError, ValueError) as error:  # ValueError: a backend that Keras does not know
+        given = os.environ.get("KERAS_BACKEND", "tensorflow")
+        _complain(f"Error: KERAS_BACKEND must be tensorflow, jax or torch, and installed, got {given!r}: {error}")
+        raise typer.Exit(1) from error
 
-    return models.NETWORKS
+
+def _networks():
+    return _with_keras("models").NETWORKS
 
 
 def _recipes():
-    from cnnbook import backend, recipes  # noqa: F401
-
-    return recipes.RECIPES
+    return _with_keras("recipes").RECIPES
 
 
 def _data_sets():
@@ -130,7 +136,7 @@ def list_networks(plain: Annotated[bool, typer.Option("--plain", help="Networks'
 @app.command(epilog=_examples("summary lenet5"))
 def summary(name: Network):
     """Print a network's layers as Keras counts them."""
-    _networks()[name]().summary(line_length=Console().width)
+    _networks()[name]().summary(line_length=max(Console().width, 60))
 
 
 @app.command(epilog=_examples("audit lenet5", "audit lenet5 --json"))
@@ -157,8 +163,9 @@ def audit(
 def _seeds(given):
     if given is None:
         return None
-    numbers = given.split(",")
-    if not all(n.strip().isdecimal() and int(n) < 2**32 for n in numbers) or len(set(map(int, numbers))) < len(numbers):
+    numbers = [n.strip() for n in given.split(",")]
+    known = all(n.isdecimal() and len(n) <= 10 and int(n) < 2**32 for n in numbers)
+    if not known or len(set(map(int, numbers))) < len(numbers):
         raise typer.BadParameter(f"must be different numbers from 0 to 2**32 - 1, such as 0,1,2, got {given!r}")
     return [int(n) for n in numbers]
 
@@ -166,7 +173,7 @@ def _seeds(given):
 def _epochs(given):
     if given is None:
         return None
-    if not given.isdecimal() or int(given) < 1:
+    if not given.isdecimal() or len(given) > 9 or int(given) < 1:
         raise typer.BadParameter(f"must be a whole number of at least 1, got {given!r}")
     return int(given)
 
@@ -218,7 +225,8 @@ def train(
         _complain(f"Error: {error}")
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
-        _complain(f"Stopped by Ctrl-C. The epochs that had ended are kept in {folder}: the same with --resume goes on.")
+        again = "with --resume in place of --fresh" if fresh else "with --resume"
+        _complain(f"Stopped by Ctrl-C. The epochs that had ended are kept in {folder}: the same {again} goes on.")
         raise typer.Exit(130) from None
     _say(_outcome(result.record))
     _say(f"Record: {result.path}")
@@ -304,6 +312,11 @@ def check(names: DataSets = ()):
 
 def main():
     """Run the command line and end the process."""
+    for number, stream in enumerate(("stdout", "stderr"), start=1):
+        if getattr(sys, stream) is None:  # closed by the caller
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            setattr(sys, stream, open(number, "w", encoding="utf-8"))  # noqa: SIM115 -- it lives as long as the process
+        getattr(sys, stream).reconfigure(errors="replace")  # a terminal without the sign x still shows its table
     if not sys.stdout.isatty():
         os.environ.setdefault("COLUMNS", "120")  # where tables go into a file or a pipe
     try:

@@ -75,7 +75,7 @@ def _is_operation(layer):
 
 def _macs(layer, inputs, output):
     """Multiply-accumulates for one sample, None when they cannot be counted; shapes with their batch axis."""
-    if hasattr(layer, "macs"):
+    if callable(getattr(layer, "macs", None)):
         return int(layer.macs(inputs[0]))
     if isinstance(layer, layers.Dense):
         return math.prod(output[1:-1]) * arithmetic.dense_macs(inputs[0][-1], output[-1])
@@ -117,6 +117,7 @@ class _Sight:
     jump: int = 1
     first: tuple = (0,)
     last: tuple = (0,)
+    source: int = 1  # which of the model's inputs
 
     def span(self, cell):
         turns, phase = divmod(cell, len(self.first))
@@ -134,7 +135,7 @@ class _Sight:
         """Every cell sees what all cells together see of the input."""
         spans = [self.span(cell) for cell in range(self.cells)]
         first, last = max(min(a for a, _ in spans), 0), min(max(b for _, b in spans), self.size - 1)
-        return _Sight(None, 1, self.size, 0, (first,), (last,))
+        return dataclasses.replace(self, axis=None, cells=1, jump=0, first=(first,), last=(last,))
 
     def through(self, step, cells):
         """What the output cells of a step see; see :class:`_Step`."""
@@ -241,7 +242,7 @@ def _see(layer, sights, inputs, output):
         return sights if kept else [dataclasses.replace(s, axis=None) for s in sights]
     if isinstance(layer, (*_GLOBAL_POOLING, layers.GroupNormalization)):
         return [s.mixed() for s in sights]
-    if hasattr(layer, "macs") and not hasattr(layer, "receptive_step"):
+    if callable(getattr(layer, "macs", None)) and not hasattr(layer, "receptive_step"):
         return [s.mixed() for s in sights]
     spatial = _spatial_axes(layer, shape)
     steps = _steps(layer, [shape[axis] for axis in spatial])
@@ -262,11 +263,15 @@ def _merge(layer, branches, output):
         return None
     if len({len(sights) for sights in branches}) > 1:
         return None
+    if len({s.source for sights in branches for s in sights}) > 1:  # two inputs: known if the same is seen of each
+        branches = [[dataclasses.replace(s, source=0) for s in sights] for sights in branches]
+        if any(set(sights) != set(branches[0]) for sights in branches):
+            return None
     return [functools.reduce(_hull, together) for together in zip(*branches, strict=True)]
 
 
 def _hull(a, b):
-    if a.axis != b.axis or a.rate != b.rate:
+    if (a.axis, a.rate, a.cells) != (b.axis, b.rate, b.cells):  # other cells: one branch is repeated along the other
         a, b = a.mixed(), b.mixed()
     period = math.lcm(len(a.first), len(b.first))
     spans = [(a.span(cell), b.span(cell)) for cell in range(period)]
@@ -299,12 +304,11 @@ class _Walk:
     def __init__(self):
         self.rows, self.counted, self.known = [], set(), {}
 
-    def begin(self, inputs):
+    def begin(self, inputs, channels_first):
         for number, tensor in enumerate(inputs, start=1):
-            axes = range(1, max(len(tensor.shape) - 1, 2))
-            if keras.config.image_data_format() == "channels_first" and len(tensor.shape) > 2:
-                axes = range(2, len(tensor.shape))
-            sights = [_Sight(axis, tensor.shape[axis], tensor.shape[axis]) for axis in axes if axis < len(tensor.shape)]
+            shape, rank = tensor.shape, len(tensor.shape)
+            axes = range(2, rank) if channels_first and rank > 2 else range(1, max(rank - 1, 2))
+            sights = [_Sight(axis, shape[axis], shape[axis], source=number) for axis in axes if axis < rank]
             self.remember(tensor, sights)
             name = "input" if len(inputs) == 1 else f"input_{number}"
             self.rows.append(_row(name, "InputLayer", [tensor], 0, 0, 0, sights))
@@ -323,7 +327,7 @@ class _Walk:
 
     def visit(self, layer, prefix, args, kwargs):
         if isinstance(layer, (keras.Sequential, keras.Function)):
-            return self.run(layer, args[0], f"{prefix}{layer.name}/")
+            return self.run(layer, args[0] if args else next(iter(kwargs.values())), f"{prefix}{layer.name}/")
         outputs = layer.compute_output_spec(*args, **kwargs)
         tensors, results = _tensors((args, kwargs)), _tensors(outputs)
         shapes, result = [tuple(t.shape) for t in tensors], tuple(results[0].shape)
@@ -332,8 +336,9 @@ class _Walk:
         for tensor in results:
             self.remember(tensor, known)
         macs = None if len(results) > 1 else _macs(layer, shapes, result)
-        parameters, trainable = (0, 0) if id(layer) in self.counted else _parameters(layer)
-        self.counted.add(id(layer))  # a shared layer's parameters are counted where it is first used
+        new = [w for w in getattr(layer, "weights", ()) if id(w) not in self.counted]
+        self.counted.update(map(id, new))  # a shared layer's parameters are counted where it is first used
+        parameters, trainable = _size(new), _size(w for w in new if w.trainable)
         self.rows.append(_row(prefix + layer.name, type(layer).__name__, results, parameters, trainable, macs, known))
         return outputs
 
@@ -358,10 +363,8 @@ def _plain(rate):
     return int(rate) if rate.denominator == 1 else float(rate)
 
 
-def _parameters(layer):
-    if not isinstance(layer, layers.Layer):
-        return 0, 0
-    return layer.count_params(), sum(math.prod(w.shape) for w in layer.trainable_weights)
+def _size(weights):
+    return sum(math.prod(w.shape) for w in weights)
 
 
 def audit(model, input_shape=None):
@@ -372,7 +375,7 @@ def audit(model, input_shape=None):
         input_shape: ``(height, width, channels)`` (no batch) for a model whose input leaves a size open.
 
     Raises:
-        TypeError: ``model`` is no functional or Sequential Keras model.
+        TypeError: ``model`` is no functional or Sequential Keras model, or ``input_shape`` no tuple.
         ValueError: It is not built, or a size of its input is open and ``input_shape`` is not given, or does not fit.
     """
     if not isinstance(model, keras.Model) or not isinstance(model, (keras.Sequential, keras.Function)):
@@ -381,14 +384,17 @@ def audit(model, input_shape=None):
         raise ValueError("model must be built: give it a keras.Input first, or call model.build((None, ...))")
     inputs = [keras.KerasTensor((1, *shape), dtype=x.dtype) for x, shape in _input_shapes(model, input_shape)]
     walk = _Walk()
-    walk.begin(inputs)
+    parts = model._flatten_layers(include_self=False)
+    walk.begin(inputs, any(getattr(part, "data_format", None) == "channels_first" for part in parts))
     walk.run(model, inputs[0] if isinstance(model, keras.Sequential) else inputs)
-    rest = model.count_params() - sum(row.parameters for row in walk.rows)
-    return Audit(model.name, tuple(walk.rows), outside=rest)
+    rest = [w for w in model.weights if id(w) not in walk.counted]
+    return Audit(model.name, tuple(walk.rows), _size(rest), _size(w for w in rest if w.trainable))
 
 
 def _input_shapes(model, input_shape):
     """Pairs (input, its shape without the batch)."""
+    if input_shape is not None and not isinstance(input_shape, tuple | list):
+        raise TypeError(f"input_shape must be a tuple such as (224, 224, 3), got {input_shape!r}")
     if input_shape is not None and len(model.inputs) > 1:
         raise ValueError(f"input_shape must be left out for a model with {len(model.inputs)} inputs")
     for x in model.inputs:
@@ -459,6 +465,7 @@ class Audit(_Table):
     name: str
     layers: tuple
     outside: int = 0  # parameters that belong to the model but to none of its layers
+    outside_trainable: int = 0
 
     @property
     def parameters(self):
@@ -467,7 +474,7 @@ class Audit(_Table):
 
     @property
     def trainable(self):
-        return sum(layer.trainable for layer in self.layers)
+        return sum(layer.trainable for layer in self.layers) + self.outside_trainable
 
     @property
     def macs(self):

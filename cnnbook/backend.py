@@ -5,6 +5,7 @@ notebook would store that text; so the descriptor is held while Keras loads, and
 """
 
 import contextlib
+import logging
 import os
 import platform
 import sys
@@ -37,6 +38,8 @@ def _held_stderr():
 
 with _held_stderr():
     import keras
+
+logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice on retracing is no reader's business
 
 
 def name():

@@ -72,8 +72,10 @@ def _equality(value, equals, within):
     expected, found = _array("equals", equals), _array("value", value)
     if found.shape != expected.shape:
         return claim, False, f"measured shape {found.shape}, expected shape {expected.shape}"
-    difference = np.abs(found.astype(float) - expected.astype(float))
-    holds = bool(np.all((found == expected) | (difference <= tolerance)))
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        difference = np.abs(found.astype(float) - expected.astype(float))
+    close = difference <= tolerance if tolerance else False  # whole numbers above 2**53 are equal as floats already
+    holds = bool(np.all((found == expected) | close))
     if expected.ndim == 0:
         return claim, holds, f"measured {value}"
     return claim, holds, f"the largest difference is {np.max(difference, initial=0):.6g}"
@@ -106,7 +108,8 @@ def _text(value):
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return f"{int(value):,}"
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return f"{float(value):g}"
+        short = f"{float(value):g}"
+        return short if float(short) == float(value) else repr(float(value))  # what is printed is what was claimed
     if hasattr(value, "shape") and value.shape:  # an array: its digits may vary, its shape does not
         return f"the expected array of shape {tuple(value.shape)}"
     return str(value)

@@ -56,9 +56,9 @@ def normalise_width(images, width):
     The columns of Ciresan, Meier and Schmidhuber (2012) see the same digits at widths 10 to 20, one width each. Ink is
     every pixel above zero.
     """
-    if not 1 <= width <= images.shape[2]:
-        raise ValueError(f"width must be between 1 and the images' {images.shape[2]} pixels, got {width}")
-    _check(images, width=width)
+    _check(images)
+    if not isinstance(width, int | float | np.number) or not 1 <= width <= images.shape[2]:
+        raise ValueError(f"width must be between 1 and the images' {images.shape[2]} pixels, got {width!r}")
     columns = images.max(axis=1) > 0
     columns[~columns.any(axis=1)] = True  # a blank image stays as it is
     first = columns.argmax(axis=1)
@@ -71,7 +71,7 @@ def normalise_width(images, width):
 
 
 def _check(images, **amounts):
-    if np.ndim(images) != 3 or not np.issubdtype(images.dtype, np.floating):
+    if np.ndim(images) != 3 or not np.issubdtype(getattr(images, "dtype", object), np.floating):
         kind = f"{getattr(images, 'dtype', type(images).__name__)} of shape {np.shape(images)}"
         raise ValueError(f"images must be a float array (batch, height, width), got {kind}")
     for name, amount in amounts.items():

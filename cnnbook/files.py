@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tempfile
+import time
 from pathlib import Path
 
 
@@ -16,6 +17,10 @@ def whole(path, mode="wb", **kwargs):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f".{path.name}.*"):  # of a process that was killed while it wrote
+        with contextlib.suppress(FileNotFoundError):  # another process may be writing, or clearing up
+            if time.time() - leftover.stat().st_mtime > 3600:
+                leftover.unlink()
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, mode, **kwargs) as file:

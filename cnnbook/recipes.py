@@ -25,7 +25,6 @@ class Recipe:
     loss        a Keras loss of (label, output)
     distort     (generator, prepared images) -> images to train on, anew each epoch; None: the images as they are
     columns     one value a run, given to ``prepare``: the runs are then one committee, its outputs averaged
-    output      the model's output -> scores that are averaged in a committee
     """
 
     name: str

@@ -14,11 +14,13 @@ from cnnbook.recipes import RECIPES, Recipe
 
 import contextlib
 import datetime
+import functools
 import json
 import math
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -74,28 +76,42 @@ def train(
     plan = recipe.name + (f"-{epochs}-epochs" if epochs != recipe.epochs else "") + ("-validate" if validate else "")
     home = Path(folder) / plan
 
-    commit = _commit()  # now: the checkout may move on while this code runs
+    path = home / "record.json" if short else Path(records) / f"{recipe.name}.json"
+    for file, option in ((home / "record.json", "--folder"), (path, "--records")):  # now, not after hours of training
+        with _disk(file, option):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=file.parent).close()
+
     dataset = data.load(recipe.data)
     arrays, split = _split(dataset, validate)
-    trained, runs, scores = [], [], []
-    for number, seed in enumerate(seeds):
-        run = _Run(recipe, seed, recipe.columns[number] if recipe.columns else None, epochs, home / f"seed-{seed}")
-        model, summary, output = run.train(arrays, resume=resume, fresh=fresh, progress=progress)
+    columns = recipe.columns or (None,) * len(seeds)
+    plans = [
+        _Run(recipe, seed, column, epochs, dataset.sha256, home / f"seed-{seed}")
+        for seed, column in zip(seeds, columns, strict=False)
+    ]
+    for run in plans:
+        run.begin(resume, fresh)
+    here = {"hardware": backend.hardware(), "versions": backend.versions(), "commit": _commit(),
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat()}  # fmt: skip
+    trained, runs, scores, made = [], [], [], []
+    for run in plans:
+        model, summary, output, places = run.train(arrays, here, progress)
         trained.append(model)
         runs.append(summary)
         scores.append(output)
+        made += places
 
     record = {
         "name": recipe.name,
-        "command": f"python -m cnnbook train {recipe.name}",
+        "command": _command(recipe, seeds, epochs, validate),
         "short": short,
         "description": recipe.description,
         "data": {"name": dataset.name, "split": split, "sha256": dataset.sha256},
         "backend": backend.name(),
-        "versions": backend.versions(),
-        "hardware": backend.hardware(),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "commit": commit,
+        "versions": {p: _pooled(place["versions"][p] for place in made) for p in here["versions"]},
+        "hardware": _pooled(place["hardware"] for place in made),
+        "date": max(place["date"] for place in made),
+        "commit": _pooled(place["commit"] for place in made),
         "epochs": epochs,
         "batch_size": recipe.batch_size,
         "departures": recipe.departures,
@@ -105,8 +121,7 @@ def train(
     if recipe.columns:
         error = _error(np.mean(scores, axis=0), arrays[3])
         record["committee"] = {"members": len(seeds), "metrics": {"test_error": error}}
-    path = home / "record.json" if short else Path(records) / f"{recipe.name}.json"
-    with _disk(path), files.whole(path, "w", encoding="utf-8") as file:
+    with _disk(path, "--folder" if short else "--records"), files.whole(path, "w", encoding="utf-8") as file:
         json.dump(record, file, indent=1, allow_nan=False)
         file.write("\n")
     return Result(trained, record, path)
@@ -115,41 +130,51 @@ def train(
 def read_record(name, folder=None):
     """The record ``name`` as a dict, from records/ (here, or in a folder above: a chapter runs in its own).
 
-    Raises FileNotFoundError with the command that makes it.
+    Raises FileNotFoundError with the command that makes it, and ValueError for a file that is no record.
     """
     here = Path.cwd() if folder is None else Path(folder)
     for place in [here] if folder else [up / "records" for up in (here, *here.parents)]:
         if (path := place / f"{name}.json").exists():
-            return json.loads(path.read_text(encoding="utf-8"))
-    raise FileNotFoundError(f"there is no records/{name}.json; make it by: python -m cnnbook train {name}")
+            try:
+                return json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as problem:
+                raise ValueError(f"{path} is not a whole record ({problem}); make it by: {_train(name)}") from problem
+    raise FileNotFoundError(f"there is no records/{name}.json; make it by: {_train(name)}")
 
 
 class _Run:
     """One seed's training: its model, its place on the disk and how far it has come."""
 
-    def __init__(self, recipe, seed, column, epochs, folder):
-        self.recipe, self.seed, self.column, self.epochs, self.folder = recipe, seed, column, epochs, folder
+    def __init__(self, recipe, seed, column, epochs, sha256, folder):
+        self.recipe, self.seed, self.column, self.epochs, self.sha256 = recipe, seed, column, epochs, sha256
         self.checkpoint, self.ended = folder / "checkpoint.npz", folder / "run.json"
 
-    def train(self, arrays, *, resume, fresh, progress):
-        x_train, y_train, x_test, y_test = arrays
+    def begin(self, resume, fresh):
+        """Clear the way for the run, or find that it is not clear; for all runs before the first of them starts."""
         if self.checkpoint.exists() and not (resume or fresh):
             raise TrainingError(
                 f"{self.checkpoint} holds an earlier run of {self.recipe.name}: "
                 "go on with it by --resume (resume=True), or throw it away by --fresh (fresh=True)"
             )
         if fresh:
-            self.checkpoint.unlink(missing_ok=True)
-            self.ended.unlink(missing_ok=True)
+            with _disk(self.checkpoint):
+                self.checkpoint.unlink(missing_ok=True)
+                self.ended.unlink(missing_ok=True)
+
+    def train(self, arrays, here, progress):
+        """Train from where the checkpoint stands; ``here`` says on what."""
+        x_train, y_train, x_test, y_test = arrays
         keras.utils.set_random_seed(self.seed)
         keras.backend.clear_session()
         model = self.recipe.network()
         steps = math.ceil(len(x_train) / self.recipe.batch_size)
         model.compile(self.recipe.optimizer(steps * self.epochs), self.recipe.loss)
         model.optimizer.build(model.trainable_variables)
-        state = self._restore(model) if self.checkpoint.exists() else {"epoch": 0, "seconds": 0.0, "history": {}}
+        state = self._restore(model) if self.checkpoint.exists() else _start()
         x_test = self._prepare(x_test)
         if state["epoch"] < self.epochs:
+            if here not in state["made"]:
+                state["made"].append(here)
             x_train = self._prepare(x_train)
             self._epochs(model, x_train, y_train, x_test, y_test, steps, state, progress)
         output = _scores(model, x_test, committee=bool(self.recipe.columns))
@@ -159,7 +184,7 @@ class _Run:
         summary |= {"history": state["history"]}
         with _disk(self.ended), files.whole(self.ended, "w", encoding="utf-8") as file:
             json.dump(summary, file, allow_nan=False)
-        return model, summary, output
+        return model, summary, output, state["made"]
 
     def _prepare(self, images):
         return self.recipe.prepare(images, self.column) if self.recipe.columns else self.recipe.prepare(images)
@@ -207,9 +232,12 @@ class _Run:
         return x, y[order]
 
     def _plan(self):
+        """What the run's result depends on; a checkpoint goes on under the very same plan alone."""
         recipe = self.recipe
-        return {"recipe": recipe.name, "seed": self.seed, "epochs": self.epochs, "batch_size": recipe.batch_size,
-                "backend": backend.name()}  # fmt: skip
+        plan = {"recipe": recipe.name, "seed": self.seed, "column": self.column, "epochs": self.epochs,
+                "batch_size": recipe.batch_size, "backend": backend.name(), "data": self.sha256}  # fmt: skip
+        parts = ("network", "prepare", "optimizer", "loss", "distort")
+        return json.loads(json.dumps(plan | {part: _described(getattr(recipe, part)) for part in parts}))
 
     def _save(self, model, state):
         note = json.dumps({"plan": self._plan(), **state})
@@ -223,9 +251,9 @@ class _Run:
             with np.load(self.checkpoint, allow_pickle=False) as file:
                 note = json.loads(str(file["note"]))
                 values = [file[key] for key in sorted(set(file.files) - {"note"})]
+            plan, note = note["plan"], {key: note[key] for key in _start()}
         except Exception as problem:
             raise TrainingError(f"{self.checkpoint} cannot be read ({problem}); start over by --fresh") from problem
-        plan = note.pop("plan")
         if plan != self._plan():
             pairs = [(key, plan.get(key), value) for key, value in self._plan().items()]
             different = ", ".join(f"{key} {there} there, {here} here" for key, there, here in pairs if there != here)
@@ -289,6 +317,21 @@ def _ctrl_c_between_steps():
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def _start():
+    """Where a run stands before its first epoch."""
+    return {"epoch": 0, "seconds": 0.0, "history": {}, "made": []}
+
+
+def _described(part):
+    """A part of a recipe in words that are the same in every process: functions by name, partials with arguments."""
+    if isinstance(part, functools.partial):
+        named = {key: _described(value) for key, value in part.keywords.items()}
+        return [_described(part.func), *map(_described, part.args), named]
+    if callable(part):
+        return getattr(part, "__qualname__", type(part).__qualname__)
+    return part
+
+
 def _variables(model):
     """All that training changes: weights, statistics, the state of random layers, the optimiser's moments and step."""
     return [*model.variables, *model.optimizer.variables]
@@ -315,27 +358,44 @@ def _split(dataset, validate):
 def _known(recipe):
     if isinstance(recipe, Recipe):
         return recipe
-    if recipe not in RECIPES:
+    if not isinstance(recipe, str) or recipe not in RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, got {recipe!r}")
     return RECIPES[recipe]
 
 
 def _seeds(seeds):
-    seeds = list(seeds)
+    seeds = list(seeds) if isinstance(seeds, (list, tuple, range)) else [seeds]
     if not seeds or len(set(seeds)) < len(seeds) or not all(type(s) is int and 0 <= s < 2**32 for s in seeds):
         raise ValueError(f"seeds must be different whole numbers from 0 to 2**32 - 1, at least one, got {seeds}")
     return seeds
 
 
 @contextlib.contextmanager
-def _disk(path):
+def _disk(path, option="--folder"):
     try:
         yield
     except OSError as problem:
         raise TrainingError(
             f"{path} could not be written ({problem.strerror or problem}); what was written before is whole. "
-            "Make room or choose another --folder, then --resume"
+            f"Make room or choose another {option}, then --resume"
         ) from problem
+
+
+def _train(name):
+    return f"python -m cnnbook train {name}"
+
+
+def _command(recipe, seeds, epochs, validate):
+    """The one command that makes the record again."""
+    words = [_train(recipe.name)]
+    words += ["--seeds " + ",".join(map(str, seeds))] if tuple(seeds) != tuple(recipe.seeds) else []
+    words += [f"--epochs {epochs}"] if epochs != recipe.epochs else []
+    return " ".join([*words, "--validate"] if validate else words)
+
+
+def _pooled(facts):
+    """The one fact, or all of them where a run was resumed elsewhere; None when none is known."""
+    return ", ".join(dict.fromkeys(fact for fact in facts if fact)) or None
 
 
 def _commit():

@@ -161,7 +161,7 @@ TRANSPOSED = (layers.Conv1DTranspose, {"filters": 1, "kernel_size": 4, "strides"
 def last_sight(model):
     """What the cells of the last layer see of the only input's only axis, cell by cell."""
     walk, x = auditing._Walk(), keras.KerasTensor((1, *model.inputs[0].shape[1:]))
-    walk.begin([x])
+    walk.begin([x], channels_first=False)
     (sight,) = walk.known[id(walk.run(model, [x]))][1]
     return sight
 
@@ -267,6 +267,35 @@ def test_nested_models_are_walked_and_shared_layers_counted_once():
     assert found.layers[-1].field == (5, 5)
 
 
+def test_two_inputs_that_are_seen_differently_have_no_one_field():
+    a, b = keras.Input((8, 8, 1)), keras.Input((4, 4, 1))
+    found = audit(keras.Model([a, b], layers.Concatenate()([layers.AveragePooling2D(2)(a), b])))
+    assert found.layers[-1].field is None
+
+
+def test_a_branch_that_is_repeated_along_another_is_seen_everywhere():
+    x = keras.Input((6, 6, 3))
+    gated = layers.Multiply()([x, layers.Conv2D(3, 6)(x)])
+    assert audit(keras.Model(x, layers.MaxPooling2D(2)(gated))).layers[-1].field == (6, 6)
+
+
+def test_a_weight_of_the_model_itself_is_counted_as_trainable():
+    class Own(keras.Model):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.scale = self.add_weight(shape=(7,))
+
+    x = keras.Input((8,))
+    found = audit(Own(inputs=x, outputs=layers.Dense(3)(x)))
+    assert (found.parameters, found.trainable, found.outside) == (34, 34, 7)
+
+
+def test_a_layer_shared_through_a_wrapper_is_counted_once():
+    x, many, dense = keras.Input((8,)), keras.Input((4, 8)), layers.Dense(3)
+    found = audit(keras.Model([x, many], [dense(x), layers.TimeDistributed(dense)(many)]))
+    assert (found.parameters, found.trainable, found.outside) == (27, 27, 0)
+
+
 def test_sequential_is_read_as_functional():
     parts = lambda: [layers.Conv2D(2, 3, name="a"), layers.Flatten(name="b"), layers.Dense(3, name="c")]
     sequential = keras.Sequential([keras.Input((8, 8, 1)), *parts()])
@@ -276,6 +305,7 @@ def test_sequential_is_read_as_functional():
 def test_channels_first_has_its_axes_elsewhere():
     last = chain((3, 9, 8), layers.Conv2D(4, 3, data_format="channels_first"), layers.MaxPooling2D(2))
     first = chain((9, 8, 3), layers.Conv2D(4, 3), layers.MaxPooling2D(2))
+    assert audit(last).layers[1].field == (3, 3)  # the layer says it, not the global setting alone
     assert audit(last).layers[1].macs == audit(first).layers[1].macs
 
 

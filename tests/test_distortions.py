@@ -104,7 +104,7 @@ def test_bad_arguments_are_named(arguments, message):
         distortions.distort(RNG(0), **({"images": np.zeros((2, 8, 8))} | arguments))
 
 
-@pytest.mark.parametrize("width", [0, 30, float("nan"), -3])
+@pytest.mark.parametrize("width", [0, 30, float("nan"), -3, "a", None])
 def test_bad_width(width):
     with pytest.raises(ValueError, match="width must be between 1 and the images' 29 pixels"):
         distortions.normalise_width(np.zeros((1, 29, 29)), width)

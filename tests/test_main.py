@@ -98,6 +98,8 @@ def test_version():
         (["train", "lenet5-mnist", "--seeds", str(2**32)], ["'--seeds'", "2**32 - 1", "got '4294967296'"]),
         (["train", "lenet5-mnist", "--seeds="], ["'--seeds'", "such as 0,1,2", "got ''"]),
         (["train", "lenet5-mnist", "--epochs", "0"], ["'--epochs'", "at least 1", "got '0'"]),
+        (["train", "lenet5-mnist", "--epochs", "9" * 5000], ["'--epochs'", "at least 1"]),
+        (["train", "lenet5-mnist", "--seeds", "9" * 5000], ["'--seeds'", "2**32 - 1"]),
         (["train", "lenet5-mnist", "--epochs", "many"], ["'--epochs'", "at least 1", "got 'many'"]),
         (["train", "lenet5-mnist", "--resume", "--fresh"], ["--resume", "--fresh", "one of them"]),
         (["train", "committee-mnist", "--seeds", "0,1,2,3,4,5,6,7"], ["--seeds", "at most 7", "got 8"]),
@@ -199,6 +201,18 @@ def test_data_that_is_missing_ends_training_with_its_message(monkeypatch):
     monkeypatch.setenv("CNNBOOK_DATA", "nowhere")
     code, _, errors = call("train", "lenet5-mnist")
     assert code == 1 and errors.startswith("Error: CNNBOOK_DATA must name a folder")
+
+
+def test_a_backend_that_is_none_is_named(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "bogus")
+    shown, errors = process("list").communicate(timeout=180)
+    assert shown == "" and errors.splitlines()[-1].startswith("Error: KERAS_BACKEND must be tensorflow, jax or torch")
+
+
+def test_a_terminal_without_the_sign_of_a_size_shows_the_table(monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    shown, errors = process("audit", "lenet5").communicate(timeout=180)
+    assert "28?28?6" in shown and errors == ""
 
 
 def test_ctrl_c_ends_training_with_one_line_and_130(tmp_path):

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -166,6 +167,69 @@ def test_a_checkpoint_of_another_plan_is_refused(tmp_path):
     training.train(recipe, folder=tmp_path, records=tmp_path)
     with pytest.raises(training.TrainingError, match="batch_size 32 there, 64 here"):
         training.train(dataclasses.replace(recipe, batch_size=64), folder=tmp_path, records=tmp_path, resume=True)
+
+
+def test_a_checkpoint_of_another_column_or_recipe_is_refused(tmp_path):
+    recipe = dataclasses.replace(SMALL, epochs=1, columns=(1.0, 0.5))
+    training.train(recipe, seeds=[1], folder=tmp_path)  # the first column
+    with pytest.raises(training.TrainingError, match=r"column 1.0 there, 0.5 here"):
+        training.train(recipe, folder=tmp_path, records=tmp_path, resume=True)  # seed 1 has the second column
+    slower = dataclasses.replace(recipe, optimizer=partial(recipe.optimizer.func, rate=1e-9))
+    with pytest.raises(training.TrainingError, match=r"optimizer .*0.003.* there, .*1e-09.* here"):
+        training.train(slower, seeds=[1], folder=tmp_path, resume=True)
+
+
+def test_fresh_and_what_is_in_the_way_are_seen_to_before_the_first_run(tmp_path, monkeypatch):
+    recipe = dataclasses.replace(SMALL, epochs=1)
+    training.train(recipe, seeds=[1], folder=tmp_path)
+
+    def no_step(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training._Run, "train", no_step)
+    with pytest.raises(training.TrainingError, match=r"seed-1.checkpoint.npz holds an earlier run"):
+        training.train(recipe, folder=tmp_path, records=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(recipe, folder=tmp_path, records=tmp_path, fresh=True)
+    assert not list(tmp_path.rglob("checkpoint.npz"))  # or --resume would mix two recipes
+
+
+def test_the_record_says_where_each_epoch_was_made(tmp_path, monkeypatch):
+    recipe = dataclasses.replace(SMALL, epochs=1, seeds=(0,))
+    first = training.train(recipe, folder=tmp_path, records=tmp_path).record
+    monkeypatch.setattr(backend, "hardware", lambda: "another machine")
+    again = training.train(recipe, folder=tmp_path, records=tmp_path, resume=True).record
+    assert again["hardware"] == first["hardware"] != "another machine"  # no step was made on it
+    both = training.train(dataclasses.replace(recipe, seeds=(0, 1)), folder=tmp_path, records=tmp_path, resume=True)
+    assert both.record["hardware"] == f"{first['hardware']}, another machine"
+
+
+def test_a_short_record_names_its_own_command(tmp_path):
+    recipe = dataclasses.replace(SMALL, epochs=2)
+    record = training.train(recipe, seeds=[7], epochs=1, validate=True, folder=tmp_path).record
+    assert record["command"] == "python -m cnnbook train small --seeds 7 --epochs 1 --validate"
+
+
+def test_no_place_for_the_record_is_noticed_before_training(tmp_path):
+    (tmp_path / "records").write_text("in the way")
+    with pytest.raises(training.TrainingError, match=r"records.small.json could not be written .* another --records"):
+        training.train(SMALL, folder=tmp_path, records=tmp_path / "records")
+    assert not list(tmp_path.rglob("*.npz"))
+
+
+@pytest.mark.parametrize("note", ["[1]", '{"epoch": 1}', '{"plan": {}}', "no JSON"])
+def test_a_checkpoint_with_a_damaged_note_is_refused(tmp_path, note):
+    checkpoint = tmp_path / "small" / "seed-3" / "checkpoint.npz"
+    checkpoint.parent.mkdir(parents=True)
+    np.savez(checkpoint, note=np.array(note))
+    with pytest.raises(training.TrainingError, match=r"cannot be read .* start over by --fresh"):
+        training.train(SMALL, seeds=[3], folder=tmp_path, resume=True)
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    (tmp_path / "small.json").write_text('{"name": "sm')
+    with pytest.raises(ValueError, match=r"small.json is not a whole record .* python -m cnnbook train small"):
+        training.read_record("small", tmp_path)
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):

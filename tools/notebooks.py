@@ -70,7 +70,10 @@ def read_text(path):
 
 def read_notebook(path):
     """A stored notebook."""
-    return nbformat.read(path, as_version=4)
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, nbformat.reader.NotJSONError) as error:
+        raise ChapterError(f"{path} cannot be read: {error}") from error
 
 
 def cells(notebook):
