@@ -303,7 +303,8 @@ def check(names: DataSets = ()):
                 _say(f"{name}: not on this machine")
                 continue
             found = data.check(name)
-            _say(f"{name}: holds, {found.split}, sha256 {found.sha256}")
+            verdict = "holds" if data.checksum(name) else "has the right shapes, but no checksum of the set is known"
+            _say(f"{name}: {verdict}, {found.split}, sha256 {found.sha256}")
         except data.DataError as error:
             failed = True
             _complain(f"Error: {error}")

@@ -1,4 +1,4 @@
-"""Data sets: from a folder, from the cache, or from their publisher, and always held to a checksum.
+"""Data sets: from a folder, from the cache, or from their publisher, and held to a checksum.
 
 ``load("mnist")`` looks for ``mnist.npz`` in the folder that the environment variable CNNBOOK_DATA names, then in the
 cache (CNNBOOK_CACHE, or the user's cache folder), and else fetches the set from its publisher into the cache.
@@ -6,6 +6,9 @@ cache (CNNBOOK_CACHE, or the user's cache folder), and else fetches the set from
 
 The checksum is that of the arrays, so an archive that was built again from the same data passes. A file is written
 under another name and renamed when it is whole, so no reader ever sees half of one. Pickle is never loaded.
+
+Of Fashion-MNIST's arrays no checksum is known here. What is downloaded is held to the publisher's checksums of its
+files and, from then on, to that of the arrays that were stored; a file put there by hand is held to its shapes alone.
 """
 
 from cnnbook import files
@@ -183,6 +186,12 @@ def describe(name):
         return f"1,797 images (8, 8); embedded; {_DIGITS_SOURCE}"
     known = _PUBLISHED[name]
     return f"{known.train:,} + {known.test:,} images {known.image}; {known.megabytes} MB to fetch; {known.source}"
+
+
+def checksum(name):
+    """The sha256 that the set's arrays are held to, or "" when none is known. ValueError for an unknown name."""
+    _known(name)
+    return _DIGITS_SHA256 if name == "digits" else _PUBLISHED[name].sha256
 
 
 def load(name):

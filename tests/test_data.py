@@ -472,6 +472,17 @@ def test_later_damage_to_a_set_of_unknown_checksum_is_noticed(cache, publisher, 
         data.load("fashion_mnist")
 
 
+def test_the_arrays_of_another_set_are_refused(cache, publisher, monkeypatch):
+    arrays, mnist, _ = small_set("mnist", publisher.url)
+    _, fashion, _ = small_set("fashion_mnist", publisher.url)
+    monkeypatch.setitem(data._PUBLISHED, "mnist", mnist)
+    monkeypatch.setitem(data._PUBLISHED, "fashion_mnist", fashion)
+    cache.mkdir(parents=True, exist_ok=True)
+    np.savez(cache / "fashion_mnist.npz", **arrays)
+    with pytest.raises(data.DataError, match="its arrays are those of mnist"):
+        data.load("fashion_mnist")
+
+
 def test_a_cache_that_is_no_folder(mnist, cache, publisher):
     cache.write_text("a file in the folder's place")
     with pytest.raises(data.DataError, match=r"mnist\.npz cannot be written: .*CNNBOOK_CACHE"):

@@ -6,6 +6,8 @@ The kernel is this Python, with the backend that KERAS_BACKEND names. With --gpu
 backend sees no GPU, and keeps a summary in records/nbval-gpu.json beside those of the other backends.
 """
 
+from cnnbook import files
+
 import argparse
 import json
 import os
@@ -68,9 +70,8 @@ def keep(facts, rows):
         "command": f"make test-gpu KERAS_BACKEND={facts['backend']}", **facts,
         "date": date.today().isoformat(), "notebooks": rows,
     }  # fmt: skip
-    new = SUMMARY.with_suffix(".new")
-    new.write_text(json.dumps({"name": "nbval-gpu", "runs": [runs[name] for name in sorted(runs)]}, indent=1) + "\n")
-    new.replace(SUMMARY)
+    with files.whole(SUMMARY, "w", encoding="utf-8") as file:
+        file.write(json.dumps({"name": "nbval-gpu", "runs": [runs[name] for name in sorted(runs)]}, indent=1) + "\n")
 
 
 def main():
