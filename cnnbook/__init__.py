@@ -11,7 +11,7 @@ import sys
 __version__ = "0.1.0"
 
 _MODULES = (
-    "arithmetic", "audit", "backend", "claims", "data", "distortions", "exercises", "figures",
+    "arithmetic", "audit", "backend", "boltzmann", "claims", "data", "distortions", "exercises", "figures", "learners",
     "models", "recipes", "reference", "training",
 )  # fmt: skip
 

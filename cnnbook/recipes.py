@@ -4,7 +4,7 @@ A recipe is chosen on the last 10,000 training images (``train(..., validate=Tru
 record alone. Where a recipe departs from its paper, ``departures`` says so.
 """
 
-from cnnbook import distortions, models
+from cnnbook import distortions, learners, models
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,25 +20,27 @@ class Recipe:
 
     network     builds the model, uncompiled
     data        a name that ``data.load`` knows
-    prepare     images as published -> float32 ``(batch, height, width, channels)``; with columns: (images, column)
+    prepare     images as published -> float32 ``(batch, ...)`` for the network; with columns: (images, column)
     optimizer   number of steps -> Keras optimiser
     loss        a Keras loss of (label, output)
     distort     (generator, prepared images) -> images to train on, anew each epoch; None: the images as they are
     columns     one value a run, given to ``prepare``: the runs are then one committee, its outputs averaged
+    learner     how an epoch is learnt (learners.py); default: by Keras' ``fit``. Some need no optimiser and no loss
     """
 
     name: str
     description: str
-    network: Callable[[], keras.Model]
+    network: Callable[[], keras.Model] | None
     data: str
     prepare: Callable
-    optimizer: Callable[[int], keras.optimizers.Optimizer]
-    loss: Callable
+    optimizer: Callable[[int], keras.optimizers.Optimizer] | None
+    loss: Callable | None
     epochs: int
     batch_size: int
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     distort: Callable | None = None
     columns: tuple = ()
+    learner: Callable = learners.Fit
     paper: dict = field(default_factory=dict)
     departures: str = ""
 
@@ -55,6 +57,11 @@ def column_input(images, width):
     if width is not None:
         framed = distortions.normalise_width(framed, width)
     return (framed * 2 - 1)[..., None]
+
+
+def rows_input(images):
+    """MNIST as a deep belief network reads it: rows of 784 values, paper 0 and ink 1."""
+    return images.reshape(len(images), -1).astype("float32") / 255
 
 
 def distorted(rng, images, **amounts):

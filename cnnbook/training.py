@@ -166,30 +166,30 @@ class _Run:
         x_train, y_train, x_test, y_test = arrays
         keras.utils.set_random_seed(self.seed)
         keras.backend.clear_session()
-        model = self.recipe.network()
         steps = math.ceil(len(x_train) / self.recipe.batch_size)
-        model.compile(self.recipe.optimizer(steps * self.epochs), self.recipe.loss)
-        model.optimizer.build(model.trainable_variables)
-        state = self._restore(model) if self.checkpoint.exists() else _start()
+        learner = self.recipe.learner(self.recipe, steps, self.epochs)
+        state = self._restore(learner) if self.checkpoint.exists() else _start()
         x_test = self._prepare(x_test)
         if state["epoch"] < self.epochs:
             if here not in state["made"]:
                 state["made"].append(here)
             x_train = self._prepare(x_train)
-            self._epochs(model, x_train, y_train, x_test, y_test, steps, state, progress)
-        output = _scores(model, x_test, committee=bool(self.recipe.columns))
+            self._epochs(learner, x_train, y_train, x_test, y_test, steps, state, progress)
+        output = learner.scores(x_test)
+        if self.recipe.columns:  # a committee's members vote with their probabilities
+            output = keras.ops.convert_to_numpy(keras.ops.softmax(output))
         metrics = {"test_error": _error(output, y_test)}
         summary = {"seed": self.seed, "seconds": round(state["seconds"], 1), "metrics": metrics}
         summary |= {"column": self.column} if self.recipe.columns else {}
         summary |= {"history": state["history"]}
         with _disk(self.ended), files.whole(self.ended, "w", encoding="utf-8") as file:
             json.dump(summary, file, allow_nan=False)
-        return model, summary, output, state["made"]
+        return learner.model, summary, output, state["made"]
 
     def _prepare(self, images):
         return self.recipe.prepare(images, self.column) if self.recipe.columns else self.recipe.prepare(images)
 
-    def _epochs(self, model, x_train, y_train, x_test, y_test, steps, state, progress):
+    def _epochs(self, learner, x_train, y_train, x_test, y_test, steps, state, progress):
         title = f"{self.recipe.name} seed {self.seed}"
         terminal = sys.stderr is not None and sys.stderr.isatty()
         with (
@@ -205,17 +205,14 @@ class _Run:
                     coming = ahead.submit(self._images, x_train, y_train, epoch + 1)
                 begun = time.perf_counter()
                 seed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
-                watch = _Watch(bar, go_on, seed, f"{title}, epoch {epoch + 1}", self.checkpoint)
-                log = model.fit(
-                    x, y, batch_size=self.recipe.batch_size, shuffle=False, verbose=0, epochs=epoch + 1,
-                    initial_epoch=epoch, callbacks=[watch],
-                )  # fmt: skip
-                error = _error(_scores(model, x_test), y_test)
+                watch = _Watch(bar, go_on, f"{title}, epoch {epoch + 1}", self.checkpoint)
+                learner.fit(x, y, epoch, seed, watch)
+                error = _error(learner.scores(x_test), y_test)
                 state["seconds"] += time.perf_counter() - begun
                 state["epoch"] = epoch + 1
-                for key, value in {"loss": log.history["loss"][-1], "test_error": error}.items():
+                for key, value in {"loss": watch.loss, "test_error": error}.items():
                     state["history"].setdefault(key, []).append(round(float(value), 6))
-                self._save(model, state)
+                self._save(learner, state)
                 bar.set_postfix(loss=state["history"]["loss"][-1], test_error=error)
                 if progress and not terminal:
                     text = f"{title}: epoch {epoch + 1}/{self.epochs}, loss {state['history']['loss'][-1]:.4f}"
@@ -236,17 +233,17 @@ class _Run:
         recipe = self.recipe
         plan = {"recipe": recipe.name, "seed": self.seed, "column": self.column, "epochs": self.epochs,
                 "batch_size": recipe.batch_size, "backend": backend.name(), "data": self.sha256}  # fmt: skip
-        parts = ("network", "prepare", "optimizer", "loss", "distort")
+        parts = ("network", "prepare", "optimizer", "loss", "distort", "learner")
         return json.loads(json.dumps(plan | {part: _described(getattr(recipe, part)) for part in parts}))
 
-    def _save(self, model, state):
+    def _save(self, learner, state):
         note = json.dumps({"plan": self._plan(), **state})
-        values = {f"{i:05}": keras.ops.convert_to_numpy(v) for i, v in enumerate(_variables(model))}
+        values = {f"{i:05}": value for i, value in enumerate(learner.values())}
         with _disk(self.checkpoint), files.whole(self.checkpoint) as file:
             np.savez(file, note=np.array(note), **values)
 
-    def _restore(self, model):
-        """Put a checkpoint's values into the model and its optimiser, and prove that they arrived."""
+    def _restore(self, learner):
+        """Put a checkpoint's values into the learner, and prove that they arrived."""
         try:
             with np.load(self.checkpoint, allow_pickle=False) as file:
                 note = json.loads(str(file["note"]))
@@ -258,34 +255,29 @@ class _Run:
             pairs = [(key, plan.get(key), value) for key, value in self._plan().items()]
             different = ", ".join(f"{key} {there} there, {here} here" for key, there, here in pairs if there != here)
             raise TrainingError(f"{self.checkpoint} has another plan ({different}); use another --folder or --fresh")
-        variables = _variables(model)
-        if [tuple(v.shape) for v in variables] != [v.shape for v in values]:
+        if [v.shape for v in learner.values()] != [v.shape for v in values]:
             raise TrainingError(f"{self.checkpoint} was made by another version of the network; start over by --fresh")
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
-        if not all(np.array_equal(keras.ops.convert_to_numpy(v), w) for v, w in zip(variables, values, strict=True)):
+        learner.assign(values)
+        if not all(map(np.array_equal, learner.values(), values)):
             raise TrainingError(f"{self.checkpoint} was not restored exactly; start over by --fresh")
         return note
 
 
-class _Watch(keras.callbacks.Callback):
-    """Seeds the epoch, moves the bar, and stops at Ctrl-C and at the first loss that is not a finite number."""
+class _Watch:
+    """Called after each step with its loss: moves the bar, and stops at Ctrl-C and at a loss that is not finite."""
 
-    def __init__(self, bar, go_on, seed, where, checkpoint):
-        super().__init__()
-        self.bar, self.go_on, self.seed, self.where, self.checkpoint = bar, go_on, seed, where, checkpoint
+    def __init__(self, bar, go_on, where, checkpoint):
+        self.bar, self.go_on, self.where, self.checkpoint = bar, go_on, where, checkpoint
+        self.loss, self.steps = None, 0
 
-    def on_epoch_begin(self, epoch, logs=None):
-        # PyTorch's Dropout draws from the global generator: no checkpoint holds it, and fit draws from it before.
-        keras.utils.set_random_seed(self.seed)
-
-    def on_train_batch_end(self, batch, logs=None):
+    def __call__(self, loss):
         self.bar.update()
         self.go_on()
-        if not math.isfinite(loss := float(logs["loss"])):
+        self.loss, self.steps = loss, self.steps + 1
+        if not math.isfinite(loss):
             kept = f"the epochs before are in {self.checkpoint}" if self.checkpoint.exists() else "no epoch had ended"
             raise TrainingError(
-                f"the loss became {loss} ({self.where}, step {batch + 1}); {kept}. A lower learning rate often helps"
+                f"the loss became {loss} ({self.where}, step {self.steps}); {kept}. A lower learning rate often helps"
             )
 
 
@@ -330,16 +322,6 @@ def _described(part):
     if callable(part):
         return getattr(part, "__qualname__", type(part).__qualname__)
     return part
-
-
-def _variables(model):
-    """All that training changes: weights, statistics, the state of random layers, the optimiser's moments and step."""
-    return [*model.variables, *model.optimizer.variables]
-
-
-def _scores(model, images, committee=False):
-    output = model.predict(images, batch_size=500, verbose=0)
-    return keras.ops.convert_to_numpy(keras.ops.softmax(output)) if committee else output
 
 
 def _error(scores, labels):
