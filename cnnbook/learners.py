@@ -8,7 +8,7 @@ A learner is made from (recipe, steps an epoch, epochs) and has
     scores(images)                  ``(batch, classes)``, the largest wins
 """
 
-from cnnbook.boltzmann import RBM, DeepBeliefNetwork
+from cnnbook.boltzmann import RBM
 
 import keras
 import numpy as np
@@ -93,9 +93,9 @@ class UpDown:
     The rate of the up-down algorithm falls along a straight line from ``rate`` to zero at the last epoch.
     """
 
-    def __init__(self, recipe, steps, epochs, *, sizes, pretrain, cd_rate, rate, gibbs):
+    def __init__(self, recipe, steps, epochs, *, pretrain, cd_rate, rate, gibbs):
         rng = np.random.default_rng(np.random.randint(2**31))  # the run's seed stands behind NumPy's global generator
-        self.model = DeepBeliefNetwork(sizes, 10, rng)
+        self.model = recipe.network(rng)
         self.stack = Stack([*self.model.stack, self.model.top], pretrain, cd_rate, recipe.batch_size)
         self.batch_size, self.epochs, self.rate, self.gibbs = recipe.batch_size, epochs, rate, gibbs
 
@@ -110,7 +110,7 @@ class UpDown:
 
     def fit(self, images, labels, epoch, seed, after_step):
         """One epoch of contrastive divergence or of the up-down algorithm."""
-        targets = np.eye(10, dtype="float32")[labels]
+        targets = np.eye(self.model.labels, dtype="float32")[labels]
         if epoch < self.stack.epochs:
             self.stack.fit(images, targets, epoch, seed, after_step)
             if (turn := epoch // self.stack.each) < len(self.model.stack):

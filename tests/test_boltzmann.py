@@ -153,8 +153,9 @@ def small(kind):
     net = partial(models.dbn_classifier, 64, (20, 15))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     if kind == "up-down":
-        learner = partial(learners.UpDown, sizes=(64, 20, 15, 30), pretrain=2, cd_rate=0.1, rate=0.05, gibbs=1)
-        return Recipe("small", network=None, optimizer=None, loss=None, learner=learner, **common)
+        learner = partial(learners.UpDown, pretrain=2, cd_rate=0.1, rate=0.05, gibbs=1)
+        net = partial(DeepBeliefNetwork, (64, 20, 15, 30), 10)
+        return Recipe("small", network=net, optimizer=None, loss=None, learner=learner, **common)
     learner = partial(learners.Pretrained, pretrain=2, cd_rate=0.1)
     return Recipe("small", network=net, optimizer=partial(adam, rate=1e-2), loss=loss, learner=learner, **common)
 
