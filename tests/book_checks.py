@@ -301,6 +301,38 @@ def check_lecture_map(book):
     return [f"lecture_map.yml: {fault}" for fault in faults]
 
 
+def check_errata(book):
+    """Every entry names a lecture and a section, and what comes out stands in that chapter's stored outputs."""
+    lectures, faults = book.read_yaml("chapters/lecture_map.yml")["lectures"], []
+    for entry in book.read_yaml("appendix/errata.yml"):
+        where = f"errata.yml, {entry['slide']}"
+        if entry["lecture"] not in lectures:
+            faults.append(f"{where}: there is no lecture {entry['lecture']}")
+        notebook = book.notebooks.get(f"chapters/{entry['chapter']}")
+        if notebook is None:
+            faults.append(f"{where}: there is no chapter {entry['chapter']}")
+            continue
+        if entry["label"] not in labels_in(notebook):
+            faults.append(f"{where}: there is no label {entry['label']} in {entry['chapter']}")
+        shown = " ".join(" ".join(map(text_of, outputs_of(notebook))).split())
+        for fact in entry["facts"]:
+            if " ".join(fact.split()) not in shown:
+                faults.append(f"{where}: no cell of {entry['chapter']} shows {fact!r}")
+        if not entry["facts"]:
+            faults.append(f"{where}: no facts are given")
+    return faults
+
+
+def outputs_of(notebook):
+    """All stored outputs of a notebook."""
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def text_of(output):
+    """An output's plain text."""
+    return output.get("text") or output.get("data", {}).get("text/plain", "")
+
+
 def labels_in(notebook):
     """The MyST labels that a notebook's prose sets."""
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")

@@ -16,7 +16,7 @@ from conftest import ROOT
 TEXT_CHECKS = [
     checks.check_pairs, checks.check_executed, checks.check_lengths, checks.check_machine_free, checks.check_claims,
     checks.check_openings, checks.check_exercises, checks.check_alternative_texts, checks.check_contents,
-    checks.check_lecture_map,
+    checks.check_lecture_map, checks.check_errata,
 ]  # fmt: skip
 PAGE_CHECKS = [checks.check_links, checks.check_foreign, checks.check_rendered, checks.check_heads]
 
@@ -119,6 +119,8 @@ class Sample:
         self.toc = {"format": "jb-book", "root": "index", "chapters": [{"file": "chapters/part/sample"}]}
         self.map = {"lectures": {"ryu": {"title": "CNNs", "author": "Seongok Ryu"}}, "topics": {"ryu-01": "A sum"},
                     "items": {"ryu-01": "part/sample#sec-end"}}  # fmt: skip
+        self.errata = [{"lecture": "ryu", "slide": "Sums", "shows": "3", "computed": "2", "chapter": "part/sample",
+                        "label": "sec-end", "facts": ["2"]}]  # fmt: skip
         self.record = json.loads(json.dumps(RECORD))
         self.index = "# A book\n\nIts only chapter is [here](chapters/part/sample.ipynb).\n"
         self.after = None  # breaks what was written
@@ -127,6 +129,8 @@ class Sample:
         part = self.folder / "chapters" / "part"
         part.mkdir(parents=True)
         (self.folder / "records").mkdir()
+        (self.folder / "appendix").mkdir()
+        (self.folder / "appendix" / "errata.yml").write_text(yaml.safe_dump(self.errata), encoding="utf-8")
         notebook = nbformat.v4.new_notebook(cells=self.cells, metadata=checks.tool.METADATA)
         (part / "sample.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
         (part / "sample.myst.md").write_text(jupytext.writes(notebook, fmt=checks.tool.FORMAT), encoding="utf-8")
@@ -208,6 +212,11 @@ def lecture_map(**changes):
     return lambda sample: [sample.map[key].update(value) for key, value in changes.items()]
 
 
+def erratum(**changes):
+    """A break of the errata's one entry."""
+    return lambda sample: sample.errata[0].update(changes)
+
+
 def figure(html):
     """A cell that shows HTML."""
     return code("show()", shown(html))
@@ -263,6 +272,11 @@ BREAKS = [
     ("lecture_map", "no such lecture", lecture_map(items={"kim-01": "part/sample#sec-end"}), "an id is"),
     ("lecture_map", "no words", lecture_map(items={"ryu-02": "part/sample#sec-end"}), "in no words"),
     ("lecture_map", "no target", lecture_map(topics={"ryu-02": "Another"}), "must not be listed"),
+    ("errata", "no such lecture", erratum(lecture="kim"), "no lecture kim"),
+    ("errata", "no such chapter", erratum(chapter="part/none"), "no chapter part/none"),
+    ("errata", "no such label", erratum(label="sec-none"), "no label sec-none"),
+    ("errata", "another number", erratum(facts=["2", "4"]), "shows '4'"),
+    ("errata", "no number", erratum(facts=[]), "no facts"),
     ("records", "another name", record(name="other"), "name must be 'sample'"),
     ("records", "another command", record(command="python -m cnnbook train nothing"), "the command line does not know"),
     ("records", "a short run", record(short=True), "a short run"),
@@ -381,8 +395,10 @@ def write_to_build(sample):
     sample.write()
     for name in ("_config.yml", "references.bib", "_ext", "_static"):
         (sample.folder / name).symlink_to(ROOT / name)
-    (sample.folder / "appendix").mkdir()
-    (sample.folder / "appendix" / "map.md").write_text("# Map\n\n```{lecture-map}\n```\n\n```{bibliography}\n```\n")
+    (sample.folder / "appendix" / "glossary.yml").write_text("Sum: What addition gives.\n")
+    directives = ["lecture-map", "errata", "terms", "bibliography"]
+    blocks = "\n\n".join(f"```{{{name}}}\n```" for name in directives)
+    (sample.folder / "appendix" / "map.md").write_text(f"# Map\n\n{blocks}\n")
 
 
 def test_the_strict_build_fails_on_a_broken_book(sample):
@@ -430,3 +446,48 @@ def test_the_lecture_map_names_what_is_wrong(sample, monkeypatch, changes, says)
     sample.write()
     with pytest.raises(ValueError, match=says):
         extension.read(sample.folder / "chapters" / "lecture_map.yml")
+
+
+@pytest.mark.parametrize(("changes", "says"), [
+    ({"lecture": "kim"}, "entry 1: lecture must be one of ryu, got 'kim'"),
+    ({"computed": ""}, "entry 1 must have chapter, computed"),
+    ({"note": "more"}, "entry 1 must have chapter, computed"),
+])  # fmt: skip
+def test_the_errata_name_what_is_wrong(sample, monkeypatch, changes, says):
+    """Likewise for the page of errata."""
+    monkeypatch.syspath_prepend(ROOT / "_ext")
+    erratum(**changes)(sample)
+    sample.write()
+    with pytest.raises(ValueError, match=says):
+        importlib.import_module("errata").read(sample.folder)
+
+
+def test_terms_are_linked_where_first_used_and_indexed_where_defined(sample, tmp_path_factory):
+    """And a changed glossary reaches the chapters, though they have not changed."""
+    insert(1, prose("## Sums\n\nA **sum** is small, sums are not: a term, `term`, *term*. Terms come twice."))(sample)
+    write_to_build(sample)
+    glossary = sample.folder / "appendix" / "glossary.yml"
+    glossary.write_text("Sum: What addition gives.\nterm: One of the things that are added.\n")
+    (sample.folder / "genindex.md").write_text("# Index\n")
+    sample.toc["chapters"].append({"file": "genindex"})
+    (sample.folder / "_toc.yml").write_text(yaml.safe_dump(sample.toc, sort_keys=False))
+    out = tmp_path_factory.mktemp("out")
+    built = checks.build_book(sample.folder, out)
+    assert built.status == 0, built.log
+    page = checks.BeautifulSoup((built.folder / "chapters" / "part" / "sample.html").read_text(), "html.parser")
+    links = [(link.get_text(), link["href"]) for link in page.select("a.glossary-link")]
+    assert links == [("term", "../../appendix/map.html#term-term")]
+    assert page.find(id="term-sum").get_text() == "sum"
+    assert "chapters/part/sample.html#term-sum" in (built.folder / "genindex.html").read_text()
+    glossary.write_text("Sum: What addition gives.\n")
+    assert checks.build_book(sample.folder, out).status == 0
+    assert "glossary-link" not in (built.folder / "chapters" / "part" / "sample.html").read_text()
+
+
+def test_a_term_without_a_definition_is_refused(sample, monkeypatch):
+    """An empty line of the glossary is no definition."""
+    monkeypatch.syspath_prepend(ROOT / "_ext")
+    sample.write()
+    (sample.folder / "appendix" / "glossary.yml").write_text("sum:\nterm: One of them.\n")
+    with pytest.raises(ValueError, match="a term must have a definition: sum"):
+        importlib.import_module("terms").read(sample.folder)

@@ -39,8 +39,8 @@ exercise(
     solution=[[3, 7], [-2, 3]],
     why="The gradient delta slides over z as it is: 1*1 + 2*0 + 0*(-1) + 1*2 = 3 is the first entry.",
     wrong=[
-        ([[1, 4], [3, 1]], "You turned delta round. For the weights it slides over z as it is."),
-        ([[4, 3], [0, 5]], "You transposed delta: its first row is 1, 0."),
+        ([[1, 7], [-1, 0]], "You turned delta round. For the weights it slides over z as it is."),
+        ([[1, 8], [-1, 0]], "You transposed delta: its first row is 1, 0."),
         ([[3, -2], [7, 3]], "Transposed: the first index is the row of the kernel."),
         ([[-3, -7], [2, -3]], "That is the step's direction; the gradient has the other sign."),
     ],
@@ -54,8 +54,8 @@ exercise(
     why="Each entry of delta stamps the kernel once: 3w at the upper left, 1w to its right, 2w below.",
     wrong=[
         ([[-3, -1, 0], [4, 5, 1], [4, 2, 0]], "You slid the kernel without turning it round; turn it by half a turn."),
+        ([[5]], "You slid the kernel unturned and without padding. dz is 3x3: every entry of delta stamps the kernel."),
         ([[1]], "The kernel lies inside delta at one place only. Let it hang over the edge: full padding."),
-        (1, "The kernel lies inside delta at one place only. Let it hang over the edge: full padding."),
         ([[3, 2], [0, 0]], "That is delta times w, cell by cell. dz has the shape of z, 3x3."),
         ([[3, 2, 0], [7, 1, -2], [2, -1, 0]], "Transposed: the first index is the row."),
     ],
@@ -72,7 +72,7 @@ exercise(
         ([[8, 8, -4, -4], [8, 8, -4, -4]], "Only the cell that held the maximum changes the output; the others get 0."),
         ([[0, 8, 0, 0], [0, 0, 0, 0]], "The second gradient is negative, but no ReLU stands here: it passes as it is."),
         ([[0, 4, 0, 0], [0, 0, 6, 0]], "These are the maxima themselves; put their gradients in their places."),
-        ([[0, 32, 0, 0], [0, 0, -24, 0]], "The derivative of a maximum by its largest cell is 1, not the cell's value."),
+        ([[0, 32, 0, 0], [0, 0, -24, 0]], "The slope of a maximum by its largest cell is 1, not the cell's value."),
     ],
     otherwise="Find the largest cell of each 2x2 window, give it the window's gradient, and all others 0.",
 )
