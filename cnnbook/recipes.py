@@ -131,8 +131,8 @@ RECIPES = {
             models.dbn_classifier, "mnist", rows_input, partial(adam, rate=1e-3), _cross_entropy,
             epochs=33, batch_size=100, seeds=(0, 1, 2), learner=partial(learners.Pretrained, pretrain=6, cd_rate=0.1),
             paper={"metric": "test_error", "value": 0.012, "source": "HintonSalakhutdinov2006"},
-            departures="6 epochs for each of the three machines and 15 of backpropagation; Adam with a falling learning "
-            "rate in place of steepest descent with a small one",
+            departures="6 epochs for each of the three machines and 15 of backpropagation; Adam with a falling "
+            "learning rate in place of steepest descent with a small one",
         ),
         Recipe(
             "mlp-mnist", "The classifier of dbn-mnist-backprop, from random weights",
