@@ -69,7 +69,7 @@ exercise(
 
 exercise(
     "padding-stride-channels/same",
-    question='The zeros (before, after) that Keras adds for "same", by (size, kernel, stride): (8, 3, 2), (10, 5, 2), (9, 2, 3)?',
+    question='"same" in Keras: the zeros (before, after) for size, kernel, stride = (8, 3, 2), (10, 5, 2), (9, 2, 3)?',
     solution=[[0, 1], [1, 2], [0, 0]],
     why="The last windows end at 9, 13 and 8: 1, 3 and 0 zeros are missing, and an odd one goes after.",
     wrong=[
@@ -80,7 +80,7 @@ exercise(
         ([[0, 1], [1, 2], [-1, 0]], "No padding can be negative: in the last case nothing is added."),
         ([[0, 1], [1, 2], [0, 1]], "In the last case the third window ends at cell 8 of 9: nothing needs to be added."),
     ],
-    otherwise="With o = size / stride, rounded up, the last window ends at (o - 1) stride + kernel. Share out what lacks.",
+    otherwise="With o = size / stride, rounded up, the last window ends at (o - 1) stride + kernel. What is missing?",
 )
 
 

@@ -1,0 +1,108 @@
+"""The exercises of the chapter foundations/structure."""
+
+from cnnbook.exercises import exercise
+
+import numpy as np
+
+exercise(
+    "structure/count",
+    question="A Conv1D layer, one filter of 3 weights, no bias, padding 'same', 8 inputs: forbidden, tied, free?",
+    solution=[42, 19, 3],
+    why="Of 64 entries 3 * 8 - 2 = 22 are not zero: the first and the last row have lost one. Three of them are free.",
+    wrong=[
+        ([40, 21, 3], "Eight rows of three would be 24; the kernel hangs over at both ends, which costs one each."),
+        ([42, 22, 3], "The three kinds must add up to 64: the first entry with each weight is free, not tied."),
+        ([42, 22, 0], "Three entries can still be chosen freely, one for each weight; the others are tied."),
+        ([42, 0, 22], "Only three weights can be chosen freely; the other entries repeat them."),
+        ([30, 15, 3], "That is the layer without padding, with 6 outputs; with 'same' there are 8."),
+        ([3, 19, 42], "The other way round: forbidden first, then tied, then free."),
+    ],
+    otherwise="Draw the 8x8 matrix: each row holds the three weights around its diagonal, as far as they fit.",
+)  # fmt: skip
+
+exercise(
+    "structure/gain",
+    question="28x28 grey image, six 5x5 kernels, no padding: the factor to a dense layer's multiplications?",
+    solution=784 / 25,
+    why="m / k = 784 / 25: the outputs, filters included, cancel.",
+    wrong=[
+        (25 / 784, "That is the convolution's share of the dense layer's work; the question is the other way round."),
+        (784 * 3456 / 150, "That compares the stored weights. In multiplications, each output of both layers counts."),
+        (784 * 3456 / 156, "That compares the stored parameters. Count multiplications: k for each of the outputs."),
+        (784 / 150, "Each output reads one kernel of 25 weights, not all six."),
+        (784 * 6 / 25, "Both layers have six maps of outputs, so the six cancels."),
+    ],
+    otherwise="Each output of the dense layer reads m inputs, each output of the convolution reads k of them.",
+)  # fmt: skip
+
+exercise(
+    "structure/edges",
+    question="Pixel minus the pixel above, image 320 wide and 280 tall: floating-point operations, as the book counts?",
+    solution=320 * 279 * 3,
+    why="The first row has no row above it: 279 rows of 320 outputs, with three operations each.",
+    wrong=[
+        (319 * 280 * 3, "That is the left neighbour. Upwards, a row is lost, not a column."),
+        (320 * 280 * 3, "The pixels of the first row have none above them."),
+        (320 * 279 * 2, "Two multiplications, and one addition as well."),
+        (320 * 279, "That is the number of outputs; each takes two multiplications and an addition."),
+        (319 * 279 * 3, "Only the rows get fewer; all 320 columns stay."),
+    ],
+    otherwise="Count the outputs, then two multiplications and one addition for each.",
+)
+
+exercise(
+    "structure/shifts",
+    question="Stride 2, pooling 2x2, stride 2: which shifts from 1 to 16 pixels pass exactly?",
+    solution=[8, 16],
+    why="The strides multiply to 8, so the output can only move by steps of 8 pixels of the image.",
+    wrong=[
+        (list(range(1, 17)), "That holds without strides. Each stride keeps only every second place."),
+        ([2, 4, 6, 8, 10, 12, 14, 16], "Even shifts pass the first layer, but become odd ones for the next."),
+        ([4, 8, 12, 16], "Pooling 2x2 moves by two pixels as well: three strides of 2."),
+        ([6, 12], "Strides multiply, they do not add up."),
+        ([8], "Right, and there is another one up to 16."),
+    ],
+    otherwise="Multiply the strides; a shift must be a multiple of the product.",
+)
+
+
+def _average(*turns):
+    return lambda kernel: np.mean([turn(kernel) for turn in turns], axis=0)
+
+
+_same, _left, _half, _right = (lambda k, n=n: np.rot90(k, n) for n in range(4))
+
+exercise(
+    "structure/symmetrise",
+    question="A function that returns the average of a kernel turned by no, one, two and three quarters.",
+    solution=_average(_same, _left, _half, _right),
+    why="A further quarter turn only exchanges the four, so the average stays as it is.",
+    wrong=[
+        (lambda k: k, "That is still the kernel itself."),
+        (lambda k: 4 * _average(_same, _left, _half, _right)(k), "That is the sum; divide by four."),
+        (_average(_same, _half), "It is symmetric under half a turn only; a quarter turn must leave it as it is."),
+        (_average(_same, _left), "Two versions are not enough: after a quarter turn, others would stand there."),
+        (lambda k: (k + k.T) / 2, "That is symmetric about the diagonal; turn with np.rot90 instead."),
+        (_average(_same, np.fliplr, np.flipud, _half), "Those are mirror images; turn the kernel instead."),
+        (lambda k: np.rot90(k), "That is the kernel turned once; average it with the three others."),
+    ],
+    otherwise="Use np.rot90(kernel, turns) for turns from 0 to 3, and take the mean of the four.",
+    inputs=lambda rng: (rng.normal(size=(3, 3)),),
+)
+
+exercise(
+    "structure/field",
+    question="Convolution 5x5, pooling 2x2 stride 2, convolution 5x5, pooling 2x2 stride 2: the field across?",
+    solution=16,
+    why="1 + 4 = 5, then 5 + 1 = 6, then 6 + 4 * 2 = 14 with a jump of 2, then 14 + 1 * 2 = 16.",
+    wrong=[
+        (14, "That is the field after the second convolution; the pooling after it adds one jump of 2."),
+        (11, "You added each kernel less 1; behind the pooling, each step is 2 pixels of the image."),
+        (9, "That is two 5x5 convolutions alone; the pooling between them doubles the steps of the second."),
+        (20, "A kernel of 5 adds 4 jumps, not 5."),
+        (18, "The last pooling adds its jump before its own stride, which is 2."),
+        (256, "That is the area; the question is how many pixels across."),
+        (4, "That is the jump, the distance between two neighbouring units."),
+    ],
+    otherwise="Go layer by layer: the field grows by (kernel - 1) jumps, then the jump is multiplied by the stride.",
+)
