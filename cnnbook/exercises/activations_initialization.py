@@ -75,7 +75,7 @@ exercise(
 
 exercise(
     "activations-initialization/fading",
-    question="Uniform weights between -1/sqrt(n) and 1/sqrt(n), ReLU: the standard deviation's factor after ten layers?",
+    question="Uniform weights in -1/sqrt(n) to 1/sqrt(n), ReLU: the standard deviation's factor after ten layers?",
     solution=(1 / 6) ** 5,
     why="Each layer multiplies the variance by 1/3 * 1/2 = 1/6, so the standard deviation by its root.",
     wrong=[

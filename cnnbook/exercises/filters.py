@@ -23,7 +23,7 @@ exercise(
     solution=[[3, 4], [3, 2]],
     why="Each value is the sum of the three pixels below minus the sum of the three above.",
     wrong=[
-        ([[-3, -4], [-3, -2]], "The signs are reversed: -1 stands in the upper row of the kernel, so it is below - above."),
+        ([[-3, -4], [-3, -2]], "The signs are reversed: -1 stands in the kernel's upper row, so it is below - above."),
         ([[0, 4], [0, 3]], "That is the vertical kernel; the horizontal one subtracts the upper row from the lower."),
         ([[3, 6], [6, 8]], "You added all the pixels of the lower two rows; the middle row has the weight 0."),
         ([[1, 2], [1, 0]], "You took only one column of each window; all three columns count."),
@@ -38,18 +38,18 @@ exercise(
     solution=[[-2 / 9, -2 / 9, -2 / 9], [-2 / 9, 25 / 9, -2 / 9], [-2 / 9, -2 / 9, -2 / 9]],
     why="It is 3 times the identity minus 2 times the blur: 3 - 2/9 = 25/9 in the middle. The sum is 1.",
     wrong=[
-        ([[-2 / 9] * 3, [-2 / 9, 16 / 9, -2 / 9], [-2 / 9] * 3], "That is the detail alone, with sum 0; add the image."),
+        ([[-2 / 9] * 3, [-2 / 9, 16 / 9, -2 / 9], [-2 / 9] * 3], "That is the detail alone, of sum 0; add the image."),
         ([[-1 / 9] * 3, [-1 / 9, 17 / 9, -1 / 9], [-1 / 9] * 3], "That adds the detail once; add it twice."),
         ([[-1, -1, -1], [-1, 9, -1], [-1, -1, -1]], "That adds the detail nine times; divide what you add."),
         ([[2 / 9] * 3, [2 / 9, 29 / 9, 2 / 9], [2 / 9] * 3], "You added the blur; the detail is the image minus it."),
-        ([[-2 / 9] * 3, [-2 / 9, 3, -2 / 9], [-2 / 9] * 3], "The blur has a weight in the middle too: take 2/9 off there."),
+        ([[-2 / 9] * 3, [-2 / 9, 3, -2 / 9], [-2 / 9] * 3], "The blur has a weight in the middle too: take 2/9 off."),
     ],
     otherwise="Write identity + 2 (identity - blur), where every weight of the blur is 1/9.",
 )
 
 exercise(
     "filters/bias",
-    question="Kim's vertical kernel, ReLU, grey values 0 to 1: the bias that leaves only responses above 2/3 of the most?",
+    question="Kim's vertical kernel, ReLU, greys 0 to 1: the bias that leaves only responses above 2/3 of the most?",
     solution=-2,
     why="The largest response is 3 (white under the three +1, black under the -1), and the ReLU passes z + b > 0.",
     wrong=[

@@ -62,7 +62,7 @@ exercise(
         (7 / 8, "Two windows of 7, one place apart, have 6 values in common, not 7."),
         (5 / 9, "That is for a shift by 2."),
     ],
-    otherwise="Count the values in either window, and those in both. Where must the largest lie for the maximum to stay?",
+    otherwise="Count the values in either window, and those in both. Where must the largest lie for it to stay?",
 )
 
 exercise(

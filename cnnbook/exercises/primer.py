@@ -12,7 +12,10 @@ exercise(
     wrong=[
         (np.log(np.exp(1) + np.exp(3) + 1) - 3, "That is the loss if the class with the largest logit were right."),
         (np.exp(1) / (np.exp(1) + np.exp(3) + 1), "That is the probability of the right class: the loss is -ln of it."),
-        (1 - np.log(np.exp(1) + np.exp(3) + 1), "The sign: the logarithm of a probability is negative, the loss is not."),
+        (
+            1 - np.log(np.exp(1) + np.exp(3) + 1),
+            "The sign: the logarithm of a probability is negative, the loss is not.",
+        ),
         (np.log10((np.exp(1) + np.exp(3) + 1) / np.exp(1)), "Take the natural logarithm, to the base e, not to 10."),
         (np.log2((np.exp(1) + np.exp(3) + 1) / np.exp(1)), "Take the natural logarithm, to the base e, not to 2."),
         (np.log(4), "You divided the logit by the sum of the logits; raise e to the power of each first."),
@@ -94,13 +97,25 @@ exercise(
     why="Three slopes multiplied: of the square, of the ReLU (1 or 0), and of w x.",
     wrong=[
         (lambda w, x, y: 2 * (w * x - y) * x, "The ReLU is missing, in the error and in the slope."),
-        (lambda w, x, y: 2 * (max(0, w * x) - y) * x, "Where w x is negative, the ReLU's slope is 0: nothing comes back."),
+        (
+            lambda w, x, y: 2 * (max(0, w * x) - y) * x,
+            "Where w x is negative, the ReLU's slope is 0: nothing comes back.",
+        ),
         (lambda w, x, y: 2 * (max(0, w * x) - y) * (w * x > 0), "The slope of w x by w is missing: it is x."),
         (lambda w, x, y: (max(0, w * x) - y) * (w * x > 0) * x, "The square's slope has a factor of 2."),
-        (lambda w, x, y: 2 * (max(0, w * x) - y) * (w * x > 0) * w, "That is the derivative by x; by w the last slope is x."),
-        (lambda w, x, y: 2 * (max(0, w * x) - y) * (w > 0) * x, "The ReLU sees w x: its slope is 1 where w x is positive."),
-        (lambda w, x, y: 2 * (max(0, w * x) - y) * max(0, w * x) * x, "Multiply by the ReLU's slope, 1 or 0, not its value."),
+        (
+            lambda w, x, y: 2 * (max(0, w * x) - y) * (w * x > 0) * w,
+            "That is the derivative by x; by w the last slope is x.",
+        ),
+        (
+            lambda w, x, y: 2 * (max(0, w * x) - y) * (w > 0) * x,
+            "The ReLU sees w x: its slope is 1 where w x is positive.",
+        ),
+        (
+            lambda w, x, y: 2 * (max(0, w * x) - y) * max(0, w * x) * x,
+            "Multiply by the ReLU's slope, 1 or 0, not its value.",
+        ),
     ],
-    otherwise="Multiply the slopes from back to front: 2 (h - y), then 1 where w x is positive and 0 elsewhere, then x.",
+    otherwise="Multiply the slopes from back to front: 2 (h - y), then 1 where w x is positive and else 0, then x.",
     inputs=lambda rng: tuple(rng.normal(size=3)),
 )

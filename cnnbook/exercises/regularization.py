@@ -1,0 +1,94 @@
+"""The exercises of the chapter foundations/regularization."""
+
+from cnnbook.exercises import exercise
+
+import numpy as np
+
+exercise(
+    "regularization/crops",
+    question="Images of 32x32, a frame of 4 pixels on each side, crops of 32x32, mirrored or not: how many versions?",
+    solution=162,
+    why="A frame of 4 makes 40 pixels a side; 40 - 32 + 1 = 9 places along each axis, and two views: 9 x 9 x 2.",
+    wrong=[
+        (128, "You counted 8 steps along each axis; with the place it starts from, a crop has 9 places."),
+        (81, "Those are the places of the crop; each crop can be mirrored as well."),
+        (50, "The frame is on both sides: it adds 8 pixels to a side, not 4."),
+        (32, "The frame is on both sides, and 4 steps are 5 places."),
+        (18, "That is one axis alone; the crop moves along two."),
+        (36, "Places along the two axes multiply: 9 x 9, not 9 + 9."),
+    ],
+    otherwise="Count the places along one axis, square them, and double for the mirror image.",
+)
+
+exercise(
+    "regularization/dropout",
+    question="Dropout with rate 0.2 drops the 2nd and the 5th of 10, 20, 30, 40, 50: what goes on in training?",
+    solution=[12.5, 0, 37.5, 50, 0],
+    why="What is left is divided by 1 - 0.2 = 0.8, so that the expected value stays.",
+    wrong=[
+        ([10, 0, 30, 40, 0], "The mask is right; now scale up what is left."),
+        ([8, 0, 24, 32, 0], "Divide by 0.8, do not multiply: what is left must grow."),
+        ([50, 0, 150, 200, 0], "You divided by the rate; divide by the probability to be kept."),
+        ([12, 0, 36, 48, 0], "Dropping a fifth asks for a factor of 1 / 0.8, which is 1.25, not 1.2."),
+        (
+            [50 / 3, 0, 50, 200 / 3, 0],
+            "You scaled by the share that was kept this time, 3 of 5; dropout scales by the probability.",
+        ),
+        ([10, 20, 30, 40, 50], "That is the output at test time."),
+    ],
+    otherwise="Set the dropped ones to 0 and divide the others by 1 minus the rate.",
+)
+
+exercise(
+    "regularization/moving",
+    question="A moving mean from 0 towards 5 with momentum 0.99: after how many batches is it at least 4.5?",
+    solution=230,
+    why="After k batches it is 5 (1 - 0.99^k), and 0.99^k is at most 0.1 from k = 230 on.",
+    wrong=[
+        (229, "After 229 batches it is 4.4995: not quite there."),
+        (22, "That is for a momentum of 0.9; with 0.99 an average is ten times as slow."),
+        (90, "It does not grow by 0.05 in each batch: the closer it comes, the less is added."),
+        (11, "That is where it reaches a tenth of 5; 4.5 leaves a tenth."),
+    ],
+    otherwise="The gap to 5 shrinks by the factor 0.99 in each batch: when is it at most 0.5?",
+)
+
+
+def _step(decay=1 - 0.1 * 0.5, velocity=0.0, late=False, pace=0.1):
+    def step(w, v, g):
+        new = 0.9 * v - pace * (g + velocity * w)
+        return np.array([decay * (w + new) if late else decay * w + new, new])
+
+    return step
+
+
+exercise(
+    "regularization/decoupled",
+    question="Write a step (w, v, g) of SGD, momentum 0.9, rate 0.1, with decoupled decay 0.5; return w and v.",
+    solution=_step(),
+    why="The velocity sees the gradient alone; the weight shrinks by 1 - 0.1 x 0.5.",
+    wrong=[
+        (_step(decay=1.0, velocity=0.5), "That is still L2: the decay is in the velocity."),
+        (_step(decay=1.0), "The decay is gone altogether; the weight must shrink by the factor 0.95."),
+        (_step(decay=0.5), "Multiply the decay by the rate: the weight shrinks by 0.1 x 0.5, not by a half."),
+        (_step(velocity=0.5), "The weight shrinks, but the decay is still in the velocity as well."),
+        (_step(late=True), "Shrink the old weight alone; the step that is added does not decay."),
+    ],
+    otherwise="Take 0.5 w out of the velocity, and shrink the old weight by 1 - 0.1 x 0.5 before you add it.",
+    inputs=lambda rng: tuple(rng.normal(size=3)),
+)
+
+exercise(
+    "regularization/rate",
+    question="Gradient descent on f(w) = (3 w1^2 + 80 w2^2) / 2: from which learning rate on does it fail?",
+    solution=0.025,
+    why="Along the steep axis each step multiplies by 1 - 80 rate, which leaves (-1, 1) at 2/80.",
+    wrong=[
+        (2 / 3, "That is where the flat axis fails; the steep one fails much earlier."),
+        (1 / 80, "There the steep axis arrives in one step; it fails only at twice that rate."),
+        (2 / 83, "That is the rate with the fastest progress on both axes; slightly above it still arrives."),
+        (80, "That is the curvature; the rate is 2 divided by it."),
+        (0.05, "The gradient along the second axis is 80 w2, not 40 w2: the half cancels the 2 of the square."),
+    ],
+    otherwise="Write one step along one axis: w - rate x curvature x w. When does it no longer shrink?",
+)
