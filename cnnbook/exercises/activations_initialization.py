@@ -59,15 +59,15 @@ exercise(
 
 exercise(
     "activations-initialization/he",
-    question="3x3 kernels, 16 input channels, 32 filters: He's standard deviation?",
+    question="3x3 kernels, 16 input channels, 24 filters: He's standard deviation?",
     solution=np.sqrt(2 / 144),
     why="The fan-in is 3 * 3 * 16 = 144; how many filters there are does not matter.",
     wrong=[
         (np.sqrt(2 / 16), "A unit sees a 3x3 window in each of the 16 channels, not one pixel."),
         (np.sqrt(2 / 9), "A unit sees its window in all of the 16 channels."),
         (2 / 144, "That is the variance; take its root."),
-        (np.sqrt(2 / 288), "That takes the fan-out, 3 * 3 * 32."),
-        (np.sqrt(2 / 4608), "You counted all weights of the layer; only those into one unit count."),
+        (np.sqrt(2 / 216), "That takes the fan-out, 3 * 3 * 24."),
+        (np.sqrt(2 / 3456), "You counted all weights of the layer; only those into one unit count."),
         (np.sqrt(1 / 144), "The 2 is missing, which makes up for ReLU's lost half."),
     ],
     otherwise="Count the inputs of one unit, n, and take sqrt(2 / n).",
