@@ -44,8 +44,8 @@ class Book:
     @cached_property
     def pages(self):
         """The Markdown pages, by path under the root."""
-        return {str(path.relative_to(self.root)): path.read_text(encoding="utf-8")
-                for path in [self.root / "index.md", *sorted(self.root.glob("appendix/**/*.md"))]}  # fmt: skip
+        paths = [self.root / "index.md", *self.root.glob("genindex.md"), *sorted(self.root.glob("appendix/**/*.md"))]
+        return {str(path.relative_to(self.root)): path.read_text(encoding="utf-8") for path in paths}
 
     def code_cells(self):
         """(where, cell) for each code cell of each notebook, ``where`` in words."""
