@@ -85,6 +85,7 @@ def main():
     options = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", "tests/sanitize.cfg"]
     if not arguments.gpu:  # two notebooks at a time; on a GPU they would compete for its memory
         options += ["-n", "2", "--dist", "loadfile"]
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))  # or they spin for a core
     status = pytest.main([*options, *arguments.notebooks], plugins=[times])
     if facts and status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         keep(facts, times.rows())
