@@ -9,6 +9,37 @@ import numpy as np
 from keras import ops
 
 
+def check_variant(variant, known):
+    """Raise a ValueError that lists the known variants, unless ``variant`` is one of them."""
+    if not isinstance(variant, str) or variant not in known:
+        raise ValueError(f"variant must be one of {', '.join(known)}, got {variant!r}")
+
+
+def check_image(input_shape, classes, smallest, why):
+    """Raise a ValueError unless ``input_shape`` is (height, width, channels) and no smaller, and ``classes`` a count.
+
+    ``why`` says in words where a smaller image would be used up.
+    """
+    fits = isinstance(input_shape, (tuple, list)) and len(input_shape) == 3 and all(map(_is_count, input_shape))
+    if not fits or min(input_shape[:2]) < smallest:
+        least = f"at least ({smallest}, {smallest}, 1), for {why}"
+        raise ValueError(f"input_shape must be (height, width, channels), {least}; got {input_shape!r}")
+    if not _is_count(classes):
+        raise ValueError(f"classes must be an int, at least 1; got {classes!r}")
+
+
+def scaled(filters, width):
+    """``filters`` times ``width``, to the nearest whole number; a ValueError where none would be left."""
+    number = isinstance(width, (int, float)) and not isinstance(width, bool) and 0 < width < float("inf")
+    if not number or round(filters * width) < 1:
+        raise ValueError(f"width must be a number that leaves each layer a filter; got {width!r} for {filters} filters")
+    return round(filters * width)
+
+
+def _is_count(value):
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1
+
+
 @keras.saving.register_keras_serializable("cnnbook")
 def scaled_tanh(x):
     """1.7159 tanh(2x/3): passes through (1, 1) and (-1, -1), steepest curvature there (LeCun et al. 1998, App. A)."""
@@ -190,3 +221,33 @@ class PositionBias(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"activation": keras.activations.serialize(self.activation)}
+
+
+@keras.saving.register_keras_serializable("cnnbook")
+class LocalResponseNormalization(keras.layers.Layer):
+    """Each value over a power of the sum of squares in its own and the neighbouring maps at the same place.
+
+    ``x / (k + alpha * sum of squares over n maps) ** beta``, as in Krizhevsky et al. (2012, section 3.3).
+    """
+
+    def __init__(self, k=2.0, n=5, alpha=1e-4, beta=0.75, **kwargs):
+        super().__init__(**kwargs)
+        self.k, self.n, self.alpha, self.beta = k, n, alpha, beta
+
+    def call(self, x):
+        maps = x.shape[-1]
+        squares = ops.pad(ops.square(x), ((0, 0), (0, 0), (0, 0), (self.n // 2, (self.n - 1) // 2)))
+        near = sum(squares[..., i : i + maps] for i in range(self.n))
+        return x * (self.k + self.alpha * near) ** -self.beta
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def macs(self, input_shape):
+        return 0
+
+    def receptive_step(self):
+        return (1, 1)
+
+    def get_config(self):
+        return super().get_config() | {"k": self.k, "n": self.n, "alpha": self.alpha, "beta": self.beta}

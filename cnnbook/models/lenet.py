@@ -17,7 +17,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from ._layers import BackgroundPadding, PositionBias, RadialBasis, SubSampling, TableConv2D, connections, scaled_tanh
+from ._layers import (
+    BackgroundPadding, PositionBias, RadialBasis, SubSampling, TableConv2D, check_image, connections, scaled_tanh,
+)  # fmt: skip
 
 # Table I of 1998: which maps of S2 (rows) each of the 16 maps of C3 (columns) reads.
 C3_TABLE = connections("""
@@ -92,10 +94,7 @@ def lenet5_dense(input_shape=(32, 32, 1), classes=10, activation="tanh"):
     Raises ValueError for an ``input_shape`` under (32, 32, channels), where C5 would have nothing left to see, and
     for ``classes`` under 1.
     """
-    if len(input_shape) != 3 or min(input_shape[:2]) < 32 or input_shape[2] < 1:
-        raise ValueError(f"input_shape must be (height, width, channels), at least (32, 32, 1), got {input_shape}")
-    if classes < 1:
-        raise ValueError(f"classes must be at least 1, got {classes}")
+    check_image(input_shape, classes, smallest=32, why="C5 needs 5x5 after S4")
     x = inputs = keras.Input(input_shape)
     x = layers.Conv2D(6, 5, activation=activation, name="c1")(x)        # 28x28x6
     x = layers.AveragePooling2D(2, name="s2")(x)                        # 14x14x6

@@ -15,7 +15,7 @@ today's 3x3 convolutions with batch normalisation and ReLU, and so learns in a d
 import keras
 from keras import layers
 
-from ._layers import scaled_tanh
+from ._layers import check_image, scaled_tanh
 
 
 def mcdnn_column(input_shape=(29, 29, 1), classes=10):
@@ -23,7 +23,7 @@ def mcdnn_column(input_shape=(29, 29, 1), classes=10):
 
     Raises ValueError for a smaller ``input_shape``, where the last pooling has nothing left, and for ``classes`` < 1.
     """
-    _check(input_shape, classes, smallest=17)
+    check_image(input_shape, classes, smallest=17, why="the last pooling needs 3x3")
     x = inputs = keras.Input(input_shape)
     x = layers.Conv2D(20, 4, activation=scaled_tanh, name="c1")(x)      # 26x26x20
     x = layers.MaxPooling2D(2, name="m1")(x)                            # 13x13x20
@@ -37,7 +37,7 @@ def mcdnn_column(input_shape=(29, 29, 1), classes=10):
 
 def modern_column(input_shape=(29, 29, 1), classes=10):
     """A column of today: ``(batch, height, width, channels)``, 8x8 or larger, to ``classes`` logits."""
-    _check(input_shape, classes, smallest=8)
+    check_image(input_shape, classes, smallest=8, why="three poolings halve it")
     x = inputs = keras.Input(input_shape)
     for stage, filters in enumerate((16, 32, 64), start=1):             # 14x14x16, 7x7x32, 3x3x64
         for conv in (1, 2):
@@ -50,11 +50,3 @@ def modern_column(input_shape=(29, 29, 1), classes=10):
     x = layers.Dropout(0.4, name="dropout")(x)
     x = layers.Dense(classes, name="output")(x)
     return keras.Model(inputs, x, name="modern_column")
-
-
-def _check(input_shape, classes, smallest):
-    if len(input_shape) != 3 or min(input_shape[:2]) < smallest or input_shape[2] < 1:
-        least = (smallest, smallest, 1)
-        raise ValueError(f"input_shape must be (height, width, channels), at least {least}, got {input_shape}")
-    if classes < 1:
-        raise ValueError(f"classes must be at least 1, got {classes}")

@@ -1,0 +1,131 @@
+"""models/, from AlexNet on: the papers' counts and shapes, small inputs, bad arguments, and that every weight learns."""
+
+from cnnbook import audit, models
+from cnnbook.models._layers import LocalResponseNormalization
+
+import keras
+import numpy as np
+import pytest
+
+TRAINABLE = {  # trainable parameters at the paper's input size; published.yml has the sources
+    "alexnet": 62_378_344, "alexnet_two_stream": 60_965_224, "zfnet": 62_357_608,
+    "vgg11": 132_863_336, "vgg13": 133_047_848, "vgg16c": 133_638_952, "vgg16": 138_357_544, "vgg19": 143_667_240,
+}  # fmt: skip
+
+MACS = {  # multiply-accumulates in millions, as the libraries publish them
+    "vgg11": 7_609, "vgg13": 11_308, "vgg16": 15_470, "vgg19": 19_632,
+}
+
+STAGES = {  # (height, width, filters) of layers, from the papers' tables
+    "alexnet": {"conv1": (55, 55, 96), "pool1_out": (27, 27, 96), "conv2": (27, 27, 256), "pool2_out": (13, 13, 256),
+                "conv3": (13, 13, 384), "conv4": (13, 13, 384), "conv5": (13, 13, 256), "pool5_out": (6, 6, 256)},
+    "zfnet": {"conv1": (110, 110, 96), "pool1_out": (55, 55, 96), "conv2": (26, 26, 256), "pool2_out": (13, 13, 256),
+              "conv3": (13, 13, 384), "conv4": (13, 13, 384), "conv5": (13, 13, 256), "pool5_out": (6, 6, 256)},
+    "vgg": {"stage1_out": (112, 112, 64), "stage2_out": (56, 56, 128), "stage3_out": (28, 28, 256),
+            "stage4_out": (14, 14, 512), "stage5_out": (7, 7, 512)},
+}  # fmt: skip
+STAGES["alexnet_two_stream"] = STAGES["alexnet"]
+STAGES |= {name: STAGES["vgg"] for name in TRAINABLE if name.startswith("vgg")}
+
+SMALLEST = {"alexnet": 67, "alexnet_two_stream": 67, "zfnet": 53} | {n: 32 for n in TRAINABLE if n.startswith("vgg")}
+
+NAMES = pytest.mark.parametrize("name", TRAINABLE)
+
+
+def small(name, **arguments):
+    """The network at its smallest input, an eighth of its width and five classes."""
+    side = SMALLEST[name]
+    return models.NETWORKS[name](**{"input_shape": (side, side, 3), "classes": 5, "width": 1 / 8} | arguments)
+
+
+def batch(model, size=4, seed=0):
+    return np.random.default_rng(seed).normal(size=(size, *model.input_shape[1:])).astype("float32")
+
+
+@NAMES
+def test_counts_and_stages_are_the_papers(name):
+    model = models.NETWORKS[name]()
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == TRAINABLE[name]
+    assert {layer: model.get_layer(layer).output.shape[1:] for layer in STAGES[name]} == STAGES[name]
+    assert (model.name, model.output_shape) == (name, (None, 1000))
+    if name in MACS:
+        assert audit.audit(model).macs == pytest.approx(MACS[name] * 1e6, rel=0.001)
+
+
+@NAMES
+def test_the_smallest_input_works_and_a_smaller_one_is_refused(name):
+    model, side = small(name, input_shape=(SMALLEST[name], SMALLEST[name] + 1, 1)), SMALLEST[name] - 1
+    assert model(np.zeros((1, *model.input_shape[1:]), "float32")).shape == (1, 5)
+    with pytest.raises(ValueError, match=rf"input_shape must be .* at least \({SMALLEST[name]}, .*; got \({side}, "):
+        small(name, input_shape=(side, side + 1, 3))
+
+
+@NAMES
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("input_shape", (224, 224)), ("input_shape", (224, 224, 0)), ("input_shape", (None, None, 3)),
+        ("input_shape", 224), ("input_shape", (224.0, 224.0, 3)), ("classes", 0), ("classes", 2.5), ("classes", True),
+        ("width", 0), ("width", -1), ("width", float("nan")), ("width", "1"), ("width", 1e-9),
+    ],
+)  # fmt: skip
+def test_bad_arguments_are_named(name, argument, value):
+    with pytest.raises(ValueError, match=f"{argument} must be .*got "):
+        small(name, **{argument: value})
+
+
+@pytest.mark.parametrize(("builder", "known"), [(models.alexnet, "alexnet, alexnet_two_stream"), (models.vgg, "vgg11")])
+@pytest.mark.parametrize("variant", ["vgg17", "", None, 16, ["vgg16"]])
+def test_an_unknown_variant_lists_the_known(builder, known, variant):
+    with pytest.raises(ValueError, match=f"variant must be one of {known}.*got "):
+        builder(variant)
+
+
+@NAMES
+def test_every_trainable_weight_moves_in_one_step(name):
+    keras.utils.set_random_seed(0)
+    model = small(name)
+    before = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
+    model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.train_on_batch(batch(model, 10), np.arange(10) % 5)
+    for weight, old in zip(model.trainable_weights, before, strict=True):
+        assert np.any(keras.ops.convert_to_numpy(weight) != old), weight.path
+
+
+@NAMES
+def test_saved_and_loaded_it_gives_the_same_output(name, tmp_path):
+    model = small(name)
+    rng = np.random.default_rng(0)
+    for weight in model.trainable_weights:  # at unit scale, so that no difference hides in small numbers
+        weight.assign(rng.normal(size=weight.shape) * np.sqrt(2 / max(1, np.prod(weight.shape[:-1]))))
+    model.save(tmp_path / "model.keras")
+    x, loaded = batch(model), keras.models.load_model(tmp_path / "model.keras")
+    found = loaded.predict(x, verbose=0)
+    np.testing.assert_array_equal(found, model.predict(x, verbose=0))
+    assert np.ptp(found) > 0.01
+
+
+def test_local_response_normalization_by_hand():
+    """Krizhevsky et al. 2012, section 3.3, as the sum that the paper writes."""
+    x = np.random.default_rng(0).normal(0, 50, (2, 3, 4, 7)).astype("float32")
+    expected = np.empty_like(x)
+    for i in range(7):
+        near = (x[..., max(0, i - 2) : min(6, i + 2) + 1] ** 2).sum(axis=-1)
+        expected[..., i] = x[..., i] / (2 + 1e-4 * near) ** 0.75
+    found = keras.ops.convert_to_numpy(LocalResponseNormalization()(x))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert np.abs(expected / x - 2**-0.75).max() > 0.01  # the neighbours matter at this scale
+
+
+def test_two_streams_meet_in_conv3_only():
+    """A map of conv2 depends on its half of pool1's maps, a map of conv3 on all of pool2's."""
+    model = small("alexnet_two_stream")
+    rng = np.random.default_rng(0)
+    for layer, reads in (("conv2", 0.5), ("conv3", 1.0), ("conv4", 0.5), ("conv5", 0.5)):
+        convolution = model.get_layer(layer)
+        convolution.activation = keras.activations.linear  # or a change could hide behind a zero
+        x = rng.normal(size=(1, *convolution.input.shape[1:])).astype("float32")
+        changed = x.copy()
+        changed[..., -1] += 1
+        difference = keras.ops.convert_to_numpy(convolution(x) - convolution(changed))
+        assert np.mean(np.abs(difference).max(axis=(0, 1, 2)) > 1e-6) == reads, layer
