@@ -1,4 +1,4 @@
-"""models/, from AlexNet on: the papers' counts and shapes, small inputs, bad arguments, and that every weight learns."""
+"""models/, from AlexNet on: the papers' counts and shapes, small inputs, bad arguments; every weight learns."""
 
 from cnnbook import audit, models
 from cnnbook.models._layers import LocalResponseNormalization
@@ -10,10 +10,11 @@ import pytest
 TRAINABLE = {  # trainable parameters at the paper's input size; published.yml has the sources
     "alexnet": 62_378_344, "alexnet_two_stream": 60_965_224, "zfnet": 62_357_608,
     "vgg11": 132_863_336, "vgg13": 133_047_848, "vgg16c": 133_638_952, "vgg16": 138_357_544, "vgg19": 143_667_240,
+    "nin": 7_595_176, "nin_cifar": 966_986, "googlenet": 6_998_552, "googlenet_aux": 13_378_280,
 }  # fmt: skip
 
 MACS = {  # multiply-accumulates in millions, as the libraries publish them
-    "vgg11": 7_609, "vgg13": 11_308, "vgg16": 15_470, "vgg19": 19_632,
+    "vgg11": 7_609, "vgg13": 11_308, "vgg16": 15_470, "vgg19": 19_632, "googlenet": 1_583,
 }
 
 STAGES = {  # (height, width, filters) of layers, from the papers' tables
@@ -23,19 +24,39 @@ STAGES = {  # (height, width, filters) of layers, from the papers' tables
               "conv3": (13, 13, 384), "conv4": (13, 13, 384), "conv5": (13, 13, 256), "pool5_out": (6, 6, 256)},
     "vgg": {"stage1_out": (112, 112, 64), "stage2_out": (56, 56, 128), "stage3_out": (28, 28, 256),
             "stage4_out": (14, 14, 512), "stage5_out": (7, 7, 512)},
+    "nin": {"mlpconv1_out": (55, 55, 96), "pool1_out": (27, 27, 96), "mlpconv2_out": (27, 27, 256),
+            "pool2_out": (13, 13, 256), "pool3_out": (6, 6, 384), "mlpconv4_out": (6, 6, 1000)},
+    "nin_cifar": {"mlpconv1_out": (32, 32, 96), "pool1_out": (16, 16, 96), "pool2_out": (8, 8, 192),
+                  "mlpconv3_out": (8, 8, 10)},
+    "googlenet": {"conv1": (112, 112, 64), "pool1_out": (56, 56, 64), "conv2": (56, 56, 192),
+                  "pool2_out": (28, 28, 192), "inception_3a_out": (28, 28, 256), "inception_3b_out": (28, 28, 480),
+                  "pool3_out": (14, 14, 480), "inception_4a_out": (14, 14, 512),
+                  "inception_4b_out": (14, 14, 512), "inception_4c_out": (14, 14, 512),
+                  "inception_4d_out": (14, 14, 528), "inception_4e_out": (14, 14, 832), "pool4_out": (7, 7, 832),
+                  "inception_5a_out": (7, 7, 832), "inception_5b_out": (7, 7, 1024), "pool5_out": (1024,)},
 }  # fmt: skip
 STAGES["alexnet_two_stream"] = STAGES["alexnet"]
+STAGES["googlenet_aux"] = STAGES["googlenet"] | {"aux1_pool": (4, 4, 512), "aux2_pool": (4, 4, 528)}
 STAGES |= {name: STAGES["vgg"] for name in TRAINABLE if name.startswith("vgg")}
 
-SMALLEST = {"alexnet": 67, "alexnet_two_stream": 67, "zfnet": 53} | {n: 32 for n in TRAINABLE if n.startswith("vgg")}
+SMALLEST = {
+    "alexnet": 67, "alexnet_two_stream": 67, "zfnet": 53, "nin": 67, "nin_cifar": 1, "googlenet": 1,
+    "googlenet_aux": 65,
+} | {name: 32 for name in TRAINABLE if name.startswith("vgg")}
+CLASSES = {"nin_cifar": 10}  # where it is not 1000
 
 NAMES = pytest.mark.parametrize("name", TRAINABLE)
 
 
 def small(name, **arguments):
     """The network at its smallest input, an eighth of its width and five classes."""
-    side = SMALLEST[name]
+    side = max(SMALLEST[name], 4)
     return models.NETWORKS[name](**{"input_shape": (side, side, 3), "classes": 5, "width": 1 / 8} | arguments)
+
+
+def first_to_last(outputs):
+    """The outputs as a list, of networks with auxiliary heads too."""
+    return outputs if isinstance(outputs, list) else [outputs]
 
 
 def batch(model, size=4, seed=0):
@@ -47,7 +68,9 @@ def test_counts_and_stages_are_the_papers(name):
     model = models.NETWORKS[name]()
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == TRAINABLE[name]
     assert {layer: model.get_layer(layer).output.shape[1:] for layer in STAGES[name]} == STAGES[name]
-    assert (model.name, model.output_shape) == (name, (None, 1000))
+    assert model.name == name
+    assert {tensor.shape for tensor in model.outputs} == {(None, CLASSES.get(name, 1000))}
+    assert len(model.outputs) == (3 if name == "googlenet_aux" else 1)
     if name in MACS:
         assert audit.audit(model).macs == pytest.approx(MACS[name] * 1e6, rel=0.001)
 
@@ -55,7 +78,8 @@ def test_counts_and_stages_are_the_papers(name):
 @NAMES
 def test_the_smallest_input_works_and_a_smaller_one_is_refused(name):
     model, side = small(name, input_shape=(SMALLEST[name], SMALLEST[name] + 1, 1)), SMALLEST[name] - 1
-    assert model(np.zeros((1, *model.input_shape[1:]), "float32")).shape == (1, 5)
+    for output in first_to_last(model(np.zeros((1, *model.input_shape[1:]), "float32"))):
+        assert output.shape == (1, 5)
     with pytest.raises(ValueError, match=rf"input_shape must be .* at least \({SMALLEST[name]}, .*; got \({side}, "):
         small(name, input_shape=(side, side + 1, 3))
 
@@ -74,7 +98,10 @@ def test_bad_arguments_are_named(name, argument, value):
         small(name, **{argument: value})
 
 
-@pytest.mark.parametrize(("builder", "known"), [(models.alexnet, "alexnet, alexnet_two_stream"), (models.vgg, "vgg11")])
+@pytest.mark.parametrize(("builder", "known"), [
+    (models.alexnet, "alexnet, alexnet_two_stream"), (models.vgg, "vgg11"), (models.nin, "nin, nin_cifar"),
+    (models.googlenet, "googlenet, googlenet_aux"),
+])  # fmt: skip
 @pytest.mark.parametrize("variant", ["vgg17", "", None, 16, ["vgg16"]])
 def test_an_unknown_variant_lists_the_known(builder, known, variant):
     with pytest.raises(ValueError, match=f"variant must be one of {known}.*got "):
@@ -87,7 +114,7 @@ def test_every_trainable_weight_moves_in_one_step(name):
     model = small(name)
     before = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
     model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.train_on_batch(batch(model, 10), np.arange(10) % 5)
+    model.train_on_batch(batch(model, 10), [np.arange(10) % 5] * len(model.outputs))
     for weight, old in zip(model.trainable_weights, before, strict=True):
         assert np.any(keras.ops.convert_to_numpy(weight) != old), weight.path
 
@@ -100,9 +127,10 @@ def test_saved_and_loaded_it_gives_the_same_output(name, tmp_path):
         weight.assign(rng.normal(size=weight.shape) * np.sqrt(2 / max(1, np.prod(weight.shape[:-1]))))
     model.save(tmp_path / "model.keras")
     x, loaded = batch(model), keras.models.load_model(tmp_path / "model.keras")
-    found = loaded.predict(x, verbose=0)
-    np.testing.assert_array_equal(found, model.predict(x, verbose=0))
-    assert np.ptp(found) > 0.01
+    found, expected = (first_to_last(each.predict(x, verbose=0)) for each in (loaded, model))
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+        assert np.ptp(ours) > 0.01
 
 
 def test_local_response_normalization_by_hand():

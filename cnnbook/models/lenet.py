@@ -18,8 +18,15 @@ import numpy as np
 from keras import layers
 
 from ._layers import (
-    BackgroundPadding, PositionBias, RadialBasis, SubSampling, TableConv2D, check_image, connections, scaled_tanh,
-)  # fmt: skip
+    BackgroundPadding,
+    PositionBias,
+    RadialBasis,
+    SubSampling,
+    TableConv2D,
+    check_image,
+    connections,
+    scaled_tanh,
+)
 
 # Table I of 1998: which maps of S2 (rows) each of the 16 maps of C3 (columns) reads.
 C3_TABLE = connections("""

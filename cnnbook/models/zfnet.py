@@ -2,8 +2,8 @@
 
 Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014, figure 3. https://arxiv.org/abs/1311.2901
 
-    input       conv1        pool1      conv2       pool2       conv3       conv4       conv5       pool5     fc6    fc7
-    224x224x3   110x110x96   55x55x96   26x26x256   13x13x256   13x13x384   13x13x384   13x13x256   6x6x256   4096   4096
+    conv1        pool1      conv2       pool2       conv3       conv4       conv5       pool5     fc6    fc7
+    110x110x96   55x55x96   26x26x256   13x13x256   13x13x384   13x13x384   13x13x256   6x6x256   4096   4096
 
 Departures: the figure's sizes need one row of padding at conv1, and poolings whose last window may hang over the edge;
 here they do. The contrast normalisation is AlexNet's local response normalisation. Logits, where the paper has softmax.
