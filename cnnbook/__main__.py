@@ -126,6 +126,7 @@ def list_networks(plain: Annotated[bool, typer.Option("--plain", help="Networks'
         return
     networks = Table("network", "what it is", title="Networks", title_justify="left")
     for name, build in _networks().items():
+        build = getattr(build, "func", build)  # a variant is a builder with its name filled in
         networks.add_row(name, build.__doc__.split("\n")[0].replace("``", ""))
     recipes = Table("recipe", "what it trains", title="Recipes", title_justify="left")
     for name, recipe in _recipes().items():

@@ -441,13 +441,15 @@ class _Table:
         import rich.console
         import rich.table
 
+        console = rich.console.Console() if console is None else console
         caption, columns, rows, footer, notes = self._parts()
         table = rich.table.Table(title=caption, title_justify="left", show_footer=footer is not None)
         for column, total, numeric in zip(columns, footer or [""] * len(columns), _numeric(rows), strict=True):
-            table.add_column(column, total, justify="right" if numeric else "left")
+            # Names are folded first, so that numbers stay whole; in a narrow terminal all are folded, and none is cut.
+            style = {"justify": "right", "no_wrap": console.width >= 110} if numeric else {}
+            table.add_column(column, total, overflow="fold", **style)
         for row in rows:
             table.add_row(*row)
-        console = rich.console.Console() if console is None else console
         console.print(table)
         for note in notes:
             console.print(note)

@@ -129,11 +129,17 @@ def test_list_shows_networks_and_recipes():
     assert (code, errors) == (0, "")
     assert all(name in shown for name in (*models.NETWORKS, *recipes.RECIPES))
     assert all(r.description in shown for r in recipes.RECIPES.values())
+    assert shown.count("AlexNet: (batch") == 2 and "partial" not in shown  # a variant says what its builder says
 
 
 def test_summary():
     code, shown, errors = call("summary", "lenet5_dense")
     assert (code, errors) == (0, "") and "61,706" in shown
+
+
+def test_audit_of_a_large_network_keeps_its_numbers_whole():
+    code, shown, errors = call("audit", "vgg11")
+    assert (code, errors) == (0, "") and "132,863,336" in shown and "7,609,090,048" in shown
 
 
 def test_audit_prints_a_table_beside_the_paper():
