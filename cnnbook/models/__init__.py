@@ -6,6 +6,8 @@ from cnnbook.models.googlenet import googlenet
 from cnnbook.models.lenet import lenet5, lenet5_dense, lenet1989
 from cnnbook.models.mcdnn import mcdnn_column, modern_column
 from cnnbook.models.nin import nin
+from cnnbook.models.resnet import NETS as _RESNETS
+from cnnbook.models.resnet import resnet
 from cnnbook.models.vgg import vgg
 from cnnbook.models.zfnet import zfnet
 
@@ -16,6 +18,7 @@ _VARIANTS = {
     vgg: ("vgg11", "vgg13", "vgg16c", "vgg16", "vgg19"),
     nin: ("nin", "nin_cifar"),
     googlenet: ("googlenet", "googlenet_aux"),
+    resnet: tuple(_RESNETS),
 }
 
 NETWORKS = {
@@ -26,5 +29,5 @@ NETWORKS = {
 
 __all__ = [
     "NETWORKS", "alexnet", "dbn_classifier", "googlenet", "lenet5", "lenet5_dense", "lenet1989", "mcdnn_column",
-    "modern_column", "nin", "vgg", "zfnet",
+    "modern_column", "nin", "resnet", "vgg", "zfnet",
 ]  # fmt: skip

@@ -4,9 +4,15 @@
 spatial axis, and the padding before where there is some; shapes are ``(batch, height, width, channels)``.
 """
 
+import sys
+
 import keras
 import numpy as np
 from keras import ops
+
+# Keras walks through a functional model by recursion, a call a layer: to build or load a network of 1202 layers takes
+# more room than Python's 1000 calls.
+sys.setrecursionlimit(max(sys.getrecursionlimit(), 10_000))
 
 
 def check_variant(variant, known):
@@ -251,3 +257,36 @@ class LocalResponseNormalization(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"k": self.k, "n": self.n, "alpha": self.alpha, "beta": self.beta}
+
+
+@keras.saving.register_keras_serializable("cnnbook")
+class IdentityShortcut(keras.layers.Layer):
+    """Every ``strides``-th pixel, and maps of zeros up to ``filters``: a shortcut without weights.
+
+    He et al. (2016, section 3.3), option A.
+    """
+
+    def __init__(self, filters, strides, **kwargs):
+        super().__init__(**kwargs)
+        self.filters, self.strides = filters, strides
+
+    def build(self, input_shape):
+        if input_shape[-1] > self.filters:
+            raise ValueError(f"filters must be at least the input's {input_shape[-1]} maps, got {self.filters}")
+
+    def call(self, x):
+        x = x[:, :: self.strides, :: self.strides]
+        return ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.filters - x.shape[-1])))
+
+    def compute_output_shape(self, input_shape):
+        batch, *space, _ = input_shape
+        return (batch, *(-(-n // self.strides) for n in space), self.filters)
+
+    def macs(self, input_shape):
+        return 0
+
+    def receptive_step(self):
+        return (1, self.strides)
+
+    def get_config(self):
+        return super().get_config() | {"filters": self.filters, "strides": self.strides}

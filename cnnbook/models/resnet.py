@@ -1,0 +1,95 @@
+"""ResNet: blocks that add to what they were given, so that networks of 152 layers and more can be trained; ILSVRC 2015.
+
+He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, CVPR 2016, table 1 and section 4.2.
+https://arxiv.org/abs/1512.03385
+
+    ImageNet    stem       stage1     stage2      stage3      stage4    average
+    224x224x3   56x56x64   56x56x64   28x28x128   14x14x256   7x7x512   512       bottlenecks: 4 times the filters
+
+    CIFAR       stem       stage1     stage2      stage3      average
+    32x32x3     32x32x16   32x32x16   16x16x32    8x8x64      64
+
+plain18 and plain34 are the paper's networks without shortcuts. The number counts convolutions and the dense layer.
+
+Departures: logits, where the paper has a softmax. No biases before batch normalisation, whose shift does their work.
+"""
+
+import keras
+from keras import layers
+
+from ._layers import IdentityShortcut, check_image, check_variant, scaled
+
+NORMALISATION = {"epsilon": 1e-5, "momentum": 0.9}
+
+
+def conv(x, filters, kernel, strides, name, relu=True):
+    """A convolution, batch normalisation and ReLU. A strided one is padded alike on all sides, as in the paper."""
+    if strides > 1 and kernel > 1:
+        x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
+    padding = "same" if strides == 1 else "valid"
+    x = layers.Conv2D(filters, kernel, strides, padding, use_bias=False, kernel_initializer="he_normal", name=name)(x)
+    x = layers.BatchNormalization(**NORMALISATION, name=f"{name}_bn")(x)
+    return layers.ReLU(name=f"{name}_relu")(x) if relu else x
+
+
+def join(x, y, strides, shortcut, name):
+    """ReLU of y + shortcut(x): A zeros for new maps, B projects where shapes differ, C projects always; None plain."""
+    filters, same = y.shape[-1], strides == 1 and x.shape[-1] == y.shape[-1]
+    if shortcut == "C" or (shortcut == "B" and not same):
+        x = conv(x, filters, 1, strides, f"{name}_shortcut", relu=False)
+    elif shortcut == "A" and not same:
+        x = IdentityShortcut(filters, strides, name=f"{name}_shortcut")(x)
+    return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([y, x]) if shortcut else y)
+
+
+def basic(x, filters, strides, shortcut, name):
+    """Two 3x3 convolutions: ``(batch, height, width, channels)`` to ``filters`` channels."""
+    y = conv(x, filters, 3, strides, f"{name}_conv1")
+    return join(x, conv(y, filters, 3, 1, f"{name}_conv2", relu=False), strides, shortcut, name)
+
+
+def bottleneck(x, filters, strides, shortcut, name):
+    """1x1, which takes the stride, 3x3, and 1x1 to ``4 * filters`` channels."""
+    y = conv(conv(x, filters, 1, strides, f"{name}_conv1"), filters, 3, 1, f"{name}_conv2")
+    return join(x, conv(y, 4 * filters, 1, 1, f"{name}_conv3", relu=False), strides, shortcut, name)
+
+
+NETS = {  # the block, and how many of it in each stage
+    "plain18": (basic, (2, 2, 2, 2)), "plain34": (basic, (3, 4, 6, 3)),
+    "resnet18": (basic, (2, 2, 2, 2)), "resnet34": (basic, (3, 4, 6, 3)),
+    "resnet50": (bottleneck, (3, 4, 6, 3)), "resnet101": (bottleneck, (3, 4, 23, 3)),
+    "resnet152": (bottleneck, (3, 8, 36, 3)),
+    **{f"{kind}{6 * n + 2}_cifar": (basic, (n, n, n)) for n in (3, 5, 7, 9, 18) for kind in ("plain", "resnet")},
+    "resnet1202_cifar": (basic, (200, 200, 200)),
+}  # fmt: skip
+
+
+def resnet(variant="resnet50", input_shape=None, classes=None, width=1.0, shortcut=None):
+    """A ResNet: ``(batch, height, width, channels)``, any size, to ``classes`` logits.
+
+    Left out, ``input_shape`` and ``classes`` are the paper's: (224, 224, 3) and 1000, for CIFAR (32, 32, 3) and 10;
+    ``shortcut`` is "B", for CIFAR "A" (section 4.1 of the paper compares "A", "B" and "C"). ``width`` multiplies the
+    filters. Raises ValueError for an unknown ``variant`` or ``shortcut``, for an ``input_shape`` that is no image,
+    for ``classes`` < 1, for a ``width`` that leaves a layer no filters, and for a plain network with a ``shortcut``.
+    """
+    check_variant(variant, NETS)
+    (block, stages), cifar, plain = NETS[variant], variant.endswith("_cifar"), variant.startswith("plain")
+    if shortcut not in ((None,) if plain else (None, "A", "B", "C")):
+        raise ValueError(f'shortcut must be "A", "B" or "C", None for a plain network; got {shortcut!r} for {variant}')
+    shortcut = None if plain else shortcut or ("A" if cifar else "B")
+    input_shape = input_shape or ((32, 32, 3) if cifar else (224, 224, 3))
+    classes = (10 if cifar else 1000) if classes is None else classes
+    check_image(input_shape, classes, 1, "it must hold a pixel")
+    x = inputs = keras.Input(input_shape)
+    x = conv(x, scaled(16 if cifar else 64, width), 3 if cifar else 7, 1 if cifar else 2, "stem_conv")
+    if not cifar:
+        x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)  # after ReLU, a zero is never the largest
+        x = layers.MaxPooling2D(3, 2, name="stem_out")(x)
+    for stage, blocks in enumerate(stages, start=1):
+        filters = scaled((16 if cifar else 64) * 2 ** (stage - 1), width)
+        for number in range(1, blocks + 1):
+            strides = 2 if stage > 1 and number == 1 else 1
+            x = block(x, filters, strides, shortcut, f"stage{stage}_block{number}")
+    x = layers.GlobalAveragePooling2D(name="average_out")(x)
+    x = layers.Dense(classes, name="output")(x)
+    return keras.Model(inputs, x, name=variant)
