@@ -7,6 +7,7 @@ statistics take these up, exactly.
 """
 
 from cnnbook import models
+from cnnbook.models.inception import MODULES as _INCEPTION_MODULES
 
 import re
 
@@ -20,13 +21,55 @@ _RESNET = [
     (r"stage(\d)_block(\d+)_(?:conv(\d)|shortcut)(_bn)?",
      lambda m: f"conv{int(m[1]) + 1}_block{m[2]}_{m[3] or 0}_{'bn' if m[4] else 'conv'}"),
 ]  # fmt: skip
+_INCEPTION_CONVOLUTIONS = [f"stem_conv{number}" for number in (1, 2, 3, 5, 6)] + [
+    f"{module}_{branch}_{number}{part}"
+    for module, branches in _INCEPTION_MODULES.items() for branch, steps in branches.items()
+    for number, (_, kernel, *_) in enumerate(steps, start=1)
+    for part in ("ab" if isinstance(kernel, tuple) and isinstance(kernel[0], tuple) else [""])
+]  # fmt: skip
+_INCEPTION = [("output", "predictions")] + [
+    pair for number, name in enumerate(_INCEPTION_CONVOLUTIONS)
+    for pair in ((name, f"conv2d#{number}"), (f"{name}_bn", f"batch_normalization#{number}"))
+]  # fmt: skip
+_DENSENET = [
+    ("stem_conv", "conv1_conv"), ("stem_conv_bn", "conv1_bn"), ("final_bn", "bn"), ("output", "predictions"),
+    (r"stage(\d)_block(\d+)_conv1_bn", lambda m: f"conv{int(m[1]) + 1}_block{m[2]}_0_bn"),
+    (r"stage(\d)_block(\d+)_conv2_bn", lambda m: f"conv{int(m[1]) + 1}_block{m[2]}_1_bn"),
+    (r"stage(\d)_block(\d+)_conv(\d)", lambda m: f"conv{int(m[1]) + 1}_block{m[2]}_{m[3]}_conv"),
+    (r"transition(\d)_conv(_bn)?", lambda m: f"pool{int(m[1]) + 1}_{'bn' if m[2] else 'conv'}"),
+]  # fmt: skip
+_XCEPTION = [("output", "predictions")] + [
+    pair for number, block in enumerate((2, 3, 4, 13))
+    for pair in ((f"block{block}_shortcut", f"conv2d#{number}"),
+                 (f"block{block}_shortcut_bn", f"batch_normalization#{number}"))
+]  # fmt: skip
+_MOBILENET_V1 = [
+    (r"stem_conv(_bn)?", r"conv1\1"), ("output", "conv_preds"),
+    (r"block(\d+)_depthwise(_bn)?", r"conv_dw_\1\2"), (r"block(\d+)_pointwise(_bn)?", r"conv_pw_\1\2"),
+]  # fmt: skip
+_FIRST = (0, 0, 1, 3, 6, 10, 13, 16)  # the number of a stage's first block in keras.applications
+_MOBILENET_V2 = [
+    ("stem_conv", "Conv1"), ("stem_conv_bn", "bn_Conv1"), ("head_conv", "Conv_1"), ("head_conv_bn", "Conv_1_bn"),
+    ("output", "predictions"),
+    (r"stage1_block1_(depthwise|project)", r"expanded_conv_\1"),
+    (r"stage1_block1_(depthwise|project)_bn", r"expanded_conv_\1_BN"),
+    (r"stage(\d)_block(\d)_(expand|depthwise|project)(_bn)?",
+     lambda m: f"block_{_FIRST[int(m[1])] + int(m[2]) - 1}_{m[3]}{'_BN' if m[4] else ''}"),
+]  # fmt: skip
 
 MAPS = {  # theirs, and pairs (our layer's name, theirs) as for re.sub; the first that matches the whole name holds
     "vgg16": (applications.VGG16, _VGG),
     "vgg19": (applications.VGG19, _VGG),
+    "inception_v3": (applications.InceptionV3, _INCEPTION),
     "resnet50": (applications.ResNet50, _RESNET),
     "resnet101": (applications.ResNet101, _RESNET),
     "resnet152": (applications.ResNet152, _RESNET),
+    "densenet121": (applications.DenseNet121, _DENSENET),
+    "densenet169": (applications.DenseNet169, _DENSENET),
+    "densenet201": (applications.DenseNet201, _DENSENET),
+    "xception": (applications.Xception, _XCEPTION),
+    "mobilenet_v1": (applications.MobileNet, _MOBILENET_V1),
+    "mobilenet_v2": (applications.MobileNetV2, _MOBILENET_V2),
 }
 
 

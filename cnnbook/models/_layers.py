@@ -8,7 +8,7 @@ import sys
 
 import keras
 import numpy as np
-from keras import ops
+from keras import layers, ops
 
 # Keras walks through a functional model by recursion, a call a layer: to build or load a network of 1202 layers takes
 # more room than Python's 1000 calls.
@@ -46,6 +46,29 @@ def _is_count(value):
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1
 
 
+def conv(x, filters, kernel, strides, name, groups=1):
+    """A convolution without bias, for batch normalisation to follow; ceil(n / strides) outputs along a side of n.
+
+    A strided one is padded alike on all sides, as in the papers on residual networks; "same" would pad the end more.
+    """
+    if strides > 1 and kernel > 1:
+        x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
+    padding = "same" if strides == 1 else "valid"
+    style = {"groups": groups, "use_bias": False, "kernel_initializer": "he_normal"}
+    return layers.Conv2D(filters, kernel, strides, padding, **style, name=name)(x)
+
+
+def norm(x, name):
+    """Batch normalisation with the constants of the papers on residual networks."""
+    return layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=name)(x)
+
+
+def conv_bn(x, filters, kernel, strides, name, relu=True, groups=1):
+    """A convolution, batch normalisation and ReLU."""
+    x = norm(conv(x, filters, kernel, strides, name, groups), f"{name}_bn")
+    return layers.ReLU(name=f"{name}_relu")(x) if relu else x
+
+
 @keras.saving.register_keras_serializable("cnnbook")
 def scaled_tanh(x):
     """1.7159 tanh(2x/3): passes through (1, 1) and (-1, -1), steepest curvature there (LeCun et al. 1998, App. A)."""
@@ -58,7 +81,7 @@ def connections(table):
 
 
 @keras.saving.register_keras_serializable("cnnbook")
-class TableConv2D(keras.layers.Layer):
+class TableConv2D(layers.Layer):
     """A "valid" 2-D convolution whose output maps each read only some of the input maps.
 
     ``table`` is a 0/1 array (input maps, filters). Only the connections that exist have weights: ``kernel`` has shape
@@ -111,7 +134,7 @@ class TableConv2D(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("cnnbook")
-class SubSampling(keras.layers.Layer):
+class SubSampling(layers.Layer):
     """The mean of each 2x2 square, times a coefficient and plus a bias that are learnt, one of each a map.
 
     LeCun et al. (1998, sec. II.B) add the four inputs; the mean differs by a factor that the coefficient absorbs.
@@ -144,7 +167,7 @@ class SubSampling(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("cnnbook")
-class RadialBasis(keras.layers.Layer):
+class RadialBasis(layers.Layer):
     """Minus the squared distance of the input to each of some fixed codes: ``(batch, inputs) -> (batch, classes)``.
 
     ``codes`` has shape (classes, inputs). They are constants: weights that training leaves alone.
@@ -177,7 +200,7 @@ class RadialBasis(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("cnnbook")
-class BackgroundPadding(keras.layers.Layer):
+class BackgroundPadding(layers.Layer):
     """Surround the image by ``amount`` pixels of a constant: a plane of background that goes on beyond the edge."""
 
     def __init__(self, amount, value, **kwargs):
@@ -203,7 +226,7 @@ class BackgroundPadding(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("cnnbook")
-class PositionBias(keras.layers.Layer):
+class PositionBias(layers.Layer):
     """A bias for every position of every map, then the activation: weights are shared across positions, biases not."""
 
     def __init__(self, activation=None, **kwargs):
@@ -230,7 +253,7 @@ class PositionBias(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("cnnbook")
-class LocalResponseNormalization(keras.layers.Layer):
+class LocalResponseNormalization(layers.Layer):
     """Each value over a power of the sum of squares in its own and the neighbouring maps at the same place.
 
     ``x / (k + alpha * sum of squares over n maps) ** beta``, as in Krizhevsky et al. (2012, section 3.3).
@@ -260,7 +283,7 @@ class LocalResponseNormalization(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("cnnbook")
-class IdentityShortcut(keras.layers.Layer):
+class IdentityShortcut(layers.Layer):
     """Every ``strides``-th pixel, and maps of zeros up to ``filters``: a shortcut without weights.
 
     He et al. (2016, section 3.3), option A.
@@ -290,3 +313,40 @@ class IdentityShortcut(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"filters": self.filters, "strides": self.strides}
+
+
+def check_count(name, value, smallest=1):
+    """Raise a ValueError that names the argument, unless ``value`` is an int and no smaller."""
+    if not _is_count(value) or value < smallest:
+        raise ValueError(f"{name} must be an int, at least {smallest}; got {value!r}")
+
+
+@keras.saving.register_keras_serializable("cnnbook")
+class LayerScale(layers.Layer):
+    """Each map times a factor that is learnt. It starts at ``initial``: a branch that adds almost nothing at first.
+
+    Touvron et al. (2021, Going Deeper with Image Transformers, section 2).
+    """
+
+    def __init__(self, initial=1e-6, **kwargs):
+        super().__init__(**kwargs)
+        self.initial = initial
+
+    def build(self, input_shape):
+        start = keras.initializers.Constant(self.initial)
+        self.gamma = self.add_weight(shape=(input_shape[-1],), initializer=start, name="gamma")
+
+    def call(self, x):
+        return x * self.gamma
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def macs(self, input_shape):
+        return 0
+
+    def receptive_step(self):
+        return (1, 1)
+
+    def get_config(self):
+        return super().get_config() | {"initial": self.initial}

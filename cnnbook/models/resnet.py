@@ -14,29 +14,19 @@ plain18 and plain34 are the paper's networks without shortcuts. The number count
 Departures: logits, where the paper has a softmax. No biases before batch normalisation, whose shift does their work.
 """
 
+from functools import partial
+
 import keras
 from keras import layers
 
-from ._layers import IdentityShortcut, check_image, check_variant, scaled
-
-NORMALISATION = {"epsilon": 1e-5, "momentum": 0.9}
-
-
-def conv(x, filters, kernel, strides, name, relu=True):
-    """A convolution, batch normalisation and ReLU. A strided one is padded alike on all sides, as in the paper."""
-    if strides > 1 and kernel > 1:
-        x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
-    padding = "same" if strides == 1 else "valid"
-    x = layers.Conv2D(filters, kernel, strides, padding, use_bias=False, kernel_initializer="he_normal", name=name)(x)
-    x = layers.BatchNormalization(**NORMALISATION, name=f"{name}_bn")(x)
-    return layers.ReLU(name=f"{name}_relu")(x) if relu else x
+from ._layers import IdentityShortcut, check_image, check_variant, conv_bn, scaled
 
 
 def join(x, y, strides, shortcut, name):
     """ReLU of y + shortcut(x): A zeros for new maps, B projects where shapes differ, C projects always; None plain."""
     filters, same = y.shape[-1], strides == 1 and x.shape[-1] == y.shape[-1]
     if shortcut == "C" or (shortcut == "B" and not same):
-        x = conv(x, filters, 1, strides, f"{name}_shortcut", relu=False)
+        x = conv_bn(x, filters, 1, strides, f"{name}_shortcut", relu=False)
     elif shortcut == "A" and not same:
         x = IdentityShortcut(filters, strides, name=f"{name}_shortcut")(x)
     return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([y, x]) if shortcut else y)
@@ -44,14 +34,15 @@ def join(x, y, strides, shortcut, name):
 
 def basic(x, filters, strides, shortcut, name):
     """Two 3x3 convolutions: ``(batch, height, width, channels)`` to ``filters`` channels."""
-    y = conv(x, filters, 3, strides, f"{name}_conv1")
-    return join(x, conv(y, filters, 3, 1, f"{name}_conv2", relu=False), strides, shortcut, name)
+    y = conv_bn(x, filters, 3, strides, f"{name}_conv1")
+    return join(x, conv_bn(y, filters, 3, 1, f"{name}_conv2", relu=False), strides, shortcut, name)
 
 
-def bottleneck(x, filters, strides, shortcut, name):
-    """1x1, which takes the stride, 3x3, and 1x1 to ``4 * filters`` channels."""
-    y = conv(conv(x, filters, 1, strides, f"{name}_conv1"), filters, 3, 1, f"{name}_conv2")
-    return join(x, conv(y, 4 * filters, 1, 1, f"{name}_conv3", relu=False), strides, shortcut, name)
+def bottleneck(x, filters, strides, shortcut, name, stride_in="1x1"):
+    """1x1, 3x3, one of them with the stride, and 1x1 to ``4 * filters`` channels."""
+    first, second = (strides, 1) if stride_in == "1x1" else (1, strides)
+    y = conv_bn(conv_bn(x, filters, 1, first, f"{name}_conv1"), filters, 3, second, f"{name}_conv2")
+    return join(x, conv_bn(y, 4 * filters, 1, 1, f"{name}_conv3", relu=False), strides, shortcut, name)
 
 
 NETS = {  # the block, and how many of it in each stage
@@ -64,24 +55,29 @@ NETS = {  # the block, and how many of it in each stage
 }  # fmt: skip
 
 
-def resnet(variant="resnet50", input_shape=None, classes=None, width=1.0, shortcut=None):
+def resnet(variant="resnet50", input_shape=None, classes=None, width=1.0, shortcut=None, stride_in="1x1"):
     """A ResNet: ``(batch, height, width, channels)``, any size, to ``classes`` logits.
 
     Left out, ``input_shape`` and ``classes`` are the paper's: (224, 224, 3) and 1000, for CIFAR (32, 32, 3) and 10;
     ``shortcut`` is "B", for CIFAR "A" (section 4.1 of the paper compares "A", "B" and "C"). ``width`` multiplies the
-    filters. Raises ValueError for an unknown ``variant`` or ``shortcut``, for an ``input_shape`` that is no image,
-    for ``classes`` < 1, for a ``width`` that leaves a layer no filters, and for a plain network with a ``shortcut``.
+    filters. ``stride_in`` is the convolution of a bottleneck that has the stride: the first "1x1", as in the paper, or
+    the "3x3", as in later code: 6% more operations. Raises ValueError for an unknown ``variant``, ``shortcut`` or
+    ``stride_in``, for an ``input_shape`` that is no image, for ``classes`` < 1, for a ``width`` that leaves a layer no
+    filters, and for a plain network with a ``shortcut``.
     """
     check_variant(variant, NETS)
     (block, stages), cifar, plain = NETS[variant], variant.endswith("_cifar"), variant.startswith("plain")
     if shortcut not in ((None,) if plain else (None, "A", "B", "C")):
         raise ValueError(f'shortcut must be "A", "B" or "C", None for a plain network; got {shortcut!r} for {variant}')
+    if stride_in != "1x1" and (stride_in != "3x3" or block is basic):
+        raise ValueError(f'stride_in must be "1x1", or "3x3" in bottlenecks; got {stride_in!r} for {variant}')
+    block = partial(block, stride_in="3x3") if stride_in == "3x3" else block
     shortcut = None if plain else shortcut or ("A" if cifar else "B")
     input_shape = input_shape or ((32, 32, 3) if cifar else (224, 224, 3))
     classes = (10 if cifar else 1000) if classes is None else classes
     check_image(input_shape, classes, 1, "it must hold a pixel")
     x = inputs = keras.Input(input_shape)
-    x = conv(x, scaled(16 if cifar else 64, width), 3 if cifar else 7, 1 if cifar else 2, "stem_conv")
+    x = conv_bn(x, scaled(16 if cifar else 64, width), 3 if cifar else 7, 1 if cifar else 2, "stem_conv")
     if not cifar:
         x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)  # after ReLU, a zero is never the largest
         x = layers.MaxPooling2D(3, 2, name="stem_out")(x)
