@@ -550,7 +550,10 @@ def _times(numbers):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Comparison(_Table):
-    """Our counts beside the paper's: ``frame`` has part, quantity, paper, ours and why."""
+    """Our counts beside the paper's: ``frame`` has part, quantity, paper, ours, same and why.
+
+    A rounded figure is the same when ours is less than a unit of its last digit away: papers round, and cut.
+    """
 
     name: str
     source: str
@@ -559,11 +562,10 @@ class Comparison(_Table):
     @property
     def agrees(self):
         """True when every figure is the paper's."""
-        return bool((self.frame["paper"] == self.frame["ours"]).all())
+        return bool(self.frame["same"].all())
 
     def __repr__(self):
-        same = int((self.frame["paper"] == self.frame["ours"]).sum())
-        return f"{self.name}: {same} of {len(self.frame)} figures as published ({self.source})"
+        return f"{self.name}: {self.frame['same'].sum()} of {len(self.frame)} figures as published ({self.source})"
 
     def _parts(self):
         rows = [[r.part, r.quantity, f"{r.paper:,}", f"{r.ours:,}", r.why] for r in self.frame.itertuples()]
@@ -590,18 +592,24 @@ def compare(name):
 
     if name not in published():
         raise ValueError(f"name must be one of {', '.join(published())}, got {name!r}")
-    entry, audited = published()[name], audit(models.NETWORKS[name]())
-    rows = []
+    return _beside(name, audit(models.NETWORKS[name]()))
+
+
+def _beside(name, audited):
+    """The published figures of ``name`` beside an audit."""
+    entry, rows = published()[name], []
     for figure in entry["figures"]:
         quantity, sums = figure["quantity"], _sums(audited, figure.get("layers"))
         if figure.get("sum"):
             ours = sum(row["ours"] for row in rows if row["quantity"] == quantity)
         else:
             ours = sum(times * sums[what] for what, times in figure.get("count", {quantity: 1}).items())
-        why = figure.get("why", "").format(**sums)
-        same = "the same" if figure["value"] == ours else f"{ours - figure['value']:+,}"
+        unit, off = figure.get("to", 1), ours - figure["value"]
+        same = abs(off) < unit
+        how = (f"the same, to {unit:,}" if unit > 1 else "the same") if same else f"{off:+,}"
+        notes = [how, figure.get("why", "").format(**sums), figure.get("source", "")]
         rows.append({"part": figure["part"], "quantity": quantity, "paper": figure["value"], "ours": ours,
-                     "why": f"{same}; {why}" if why else same})  # fmt: skip
+                     "same": same, "why": "; ".join(filter(None, notes))})  # fmt: skip
     return Comparison(name, entry["source"], pd.DataFrame(rows))
 
 

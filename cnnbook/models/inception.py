@@ -9,8 +9,9 @@ and figures 5 to 7. https://arxiv.org/abs/1512.00567
 inception_v2 has the stem of table 1; inception_v3 that of the authors' code. With _aux comes the classifier on the way,
 behind mixed7, normalised in v3 only ("BN-auxiliary").
 
-Departures: logits, where the paper has a softmax. The paper gives the modules' filters for no layer; these are the
-authors' published code's, of v3. As there, batch normalisation has no scale.
+Departures: logits, where the paper has a softmax. The paper does not print the modules' filters. These, a 5x5 left in
+mixed0 to 2, and 7x1 before 1x7 in the longer branch are from the authors' published code of v3. As there, batch
+normalisation has no scale, and paddings are "same".
 """
 
 import keras

@@ -10,8 +10,8 @@ Lin, Chen, Yan: Network In Network, ICLR 2014, sections 3 and 4. https://arxiv.o
 
 An mlpconv is a convolution and two 1x1 convolutions, each with ReLU: 1x1 kernels are dense layers at every place.
 
-Departures: the paper does not print the widths; they are those of its authors' Caffe files. nin takes 227x227, as
-AlexNet does.
+Departures: the paper does not print the widths; they are those of its authors' Caffe files. Of nin_cifar these average
+in the second pooling, where the paper takes the maximum, as here. nin takes 227x227, as AlexNet does.
 """
 
 import keras
@@ -19,15 +19,9 @@ from keras import layers
 
 from ._layers import check_image, check_variant, scaled
 
-BLOCKS = {  # filters, kernel and stride of the convolution; filters of the two 1x1 (None: classes); what follows
-    "nin": [
-        (96, 11, 4, 96, 96, layers.MaxPooling2D), (256, 5, 1, 256, 256, layers.MaxPooling2D),
-        (384, 3, 1, 384, 384, layers.MaxPooling2D), (1024, 3, 1, 1024, None, None),
-    ],
-    "nin_cifar": [
-        (192, 5, 1, 160, 96, layers.MaxPooling2D), (192, 5, 1, 192, 192, layers.AveragePooling2D),
-        (192, 3, 1, 192, None, None),
-    ],
+BLOCKS = {  # filters, kernel and stride of the convolution, filters of the two 1x1 (None: classes)
+    "nin": [(96, 11, 4, 96, 96), (256, 5, 1, 256, 256), (384, 3, 1, 384, 384), (1024, 3, 1, 1024, None)],
+    "nin_cifar": [(192, 5, 1, 160, 96), (192, 5, 1, 192, 192), (192, 3, 1, 192, None)],
 }  # fmt: skip
 SHAPES = {"nin": ((227, 227, 3), 1000), "nin_cifar": ((32, 32, 3), 10)}
 
@@ -52,11 +46,11 @@ def nin(variant="nin", input_shape=None, classes=None, width=1.0):
     large = variant == "nin"
     check_image(input_shape, classes, 67 if large else 1, "the last pooling needs 3x3 after the strides 4, 2 and 2")
     x = inputs = keras.Input(input_shape)
-    for number, (filters, kernel, strides, hidden, out, pooling) in enumerate(BLOCKS[variant], start=1):
-        out = scaled(out, width) if out else classes
-        x = mlpconv(x, scaled(filters, width), kernel, strides, scaled(hidden, width), out, f"mlpconv{number}")
-        if pooling:
-            x = pooling(3, 2, "valid" if large else "same", name=f"pool{number}_out")(x)
+    for number, (filters, kernel, strides, hidden, out) in enumerate(BLOCKS[variant], start=1):
+        maps = scaled(out, width) if out else classes
+        x = mlpconv(x, scaled(filters, width), kernel, strides, scaled(hidden, width), maps, f"mlpconv{number}")
+        if out:
+            x = layers.MaxPooling2D(3, 2, "valid" if large else "same", name=f"pool{number}_out")(x)
             if number == len(BLOCKS[variant]) - 1 or not large:
                 x = layers.Dropout(0.5, name=f"pool{number}_dropout")(x)
     x = layers.GlobalAveragePooling2D(name="output")(x)

@@ -14,7 +14,8 @@ the paths part, and one more behind the last addition. Where shapes differ, a 1x
 maps.
 
 Departures: logits, where the paper has a softmax. No biases in convolutions. The paper's networks for ImageNet have
-101, 152 and 200 layers; 18, 34 and 50 are the first paper's stages in the same manner.
+101, 152 and 200 layers; 18, 34 and 50 are the first paper's stages in the same manner. Shortcuts project in all CIFAR
+networks, as in the authors' code; the first paper's have zeros for new maps.
 """
 
 import keras

@@ -6,6 +6,7 @@ Hu, Shen, Sun: Squeeze-and-Excitation Networks, CVPR 2018, table 1. https://arxi
     224x224x3   56x56x64   56x56x256   28x28x512   14x14x1024   7x7x2048   2048
 
 Departures: logits, where the paper has a softmax. No biases before batch normalisation, whose shift does their work.
+The stem's pooling is padded alike on all sides, as ResNet's; the authors' files let the last window hang over.
 """
 
 import keras
