@@ -9,6 +9,7 @@ statistics take these up, exactly.
 from cnnbook import models
 from cnnbook.models.inception import MODULES as _INCEPTION_MODULES
 
+import os
 import re
 
 import keras
@@ -56,25 +57,85 @@ _MOBILENET_V2 = [
     (r"stage(\d)_block(\d)_(expand|depthwise|project)(_bn)?",
      lambda m: f"block_{_FIRST[int(m[1])] + int(m[2]) - 1}_{m[3]}{'_BN' if m[4] else ''}"),
 ]  # fmt: skip
+_MOBILENET_V3 = [
+    ("stem_conv(_bn)?", r"conv\1"), ("head_conv(_bn)?", r"conv_1\1"), ("head_out", "conv_2"), ("output", "logits"),
+    (r"block(\d+)_se_(reduce|excite)", lambda m: f"{_expanded(m[1])}squeeze_excite_conv{'_1' * (m[2] == 'excite')}"),
+    (r"block(\d+)_(expand|depthwise|project)(_bn)?", lambda m: f"{_expanded(m[1])}{m[2]}{m[3] or ''}"),
+]  # fmt: skip
+_IN_EFFICIENTNET = {
+    "expand": "expand_conv", "expand_bn": "expand_bn", "depthwise": "dwconv", "depthwise_bn": "bn",
+    "project": "project_conv", "project_bn": "project_bn", "se_reduce": "se_reduce", "se_excite": "se_expand",
+}  # fmt: skip
+_EFFICIENTNET = [
+    ("stage1_conv", "stem_conv"), ("stage1_conv_bn", "stem_bn"), ("output", "predictions"),
+    ("stage9_conv", "top_conv"), ("stage9_conv_bn", "top_bn"),
+    (r"stage(\d)_block(\d+)_(\w+)",
+     lambda m: f"block{int(m[1]) - 1}{chr(96 + int(m[2]))}_{_IN_EFFICIENTNET[m[3]]}"),
+]  # fmt: skip
+_NASNET = [
+    ("stem_conv", "stem_conv1"), ("stem_conv_bn", "stem_bn1"), ("output", "predictions"),
+    (r"(?:stem_cell(\d)|stage(\d)_(?:reduction|cell(\d)))_(sum(\d)_(left|right)_conv(\d)|x_conv|p_conv\d?|p)(_bn)?",
+     lambda m: _in_nasnet(*m.groups())),
+]  # fmt: skip
+_IN_CONVNEXT = {"depthwise": "depthwise_conv", "depthwise_ln": "layernorm", "expand": "pointwise_conv_1",
+                "project": "pointwise_conv_2", "scale": "layer_scale"}  # fmt: skip
 
-MAPS = {  # theirs, and pairs (our layer's name, theirs) as for re.sub; the first that matches the whole name holds
-    "vgg16": (applications.VGG16, _VGG),
-    "vgg19": (applications.VGG19, _VGG),
-    "inception_v3": (applications.InceptionV3, _INCEPTION),
-    "resnet50": (applications.ResNet50, _RESNET),
-    "resnet101": (applications.ResNet101, _RESNET),
-    "resnet152": (applications.ResNet152, _RESNET),
-    "densenet121": (applications.DenseNet121, _DENSENET),
-    "densenet169": (applications.DenseNet169, _DENSENET),
-    "densenet201": (applications.DenseNet201, _DENSENET),
-    "xception": (applications.Xception, _XCEPTION),
-    "mobilenet_v1": (applications.MobileNet, _MOBILENET_V1),
-    "mobilenet_v2": (applications.MobileNetV2, _MOBILENET_V2),
-}
+
+def _expanded(block):
+    return "expanded_conv_" + f"{int(block) - 1}_" * (block != "1")
+
+
+def _in_nasnet(stem, stage, cell, part, pair, side, conv, bn):
+    """Theirs for a layer of a cell: they number the normal cells through all stages, and end on which cell it is."""
+    kind, before = "normal" if cell else "reduction", 4 * (int(stage or 1) - 1)
+    which = f"stem_{stem}" if stem else f"{before + int(cell) - (stage == '1')}" if cell else f"reduce_{before}"
+    if pair:
+        side = "left4" if kind == "reduction" and pair == "5" else side + pair  # sic
+        return f"separable_conv_{conv}{bn or ''}_{kind}_{side}_{which}"
+    if part == "x_conv":
+        return f"{kind}_{'bn' if bn else 'conv'}_1_{which}"
+    return {"p_conv": "adjust_conv_projection", "p": "adjust_bn"}.get(part, f"adjust_conv_{part[-1]}") + f"_{which}"
+
+
+def _convnext(name):
+    return [
+        ("stem_conv", f"{name}_stem_conv"), ("stem_out", f"{name}_stem_layernorm"),
+        ("average_out", f"{name}_head_layernorm"), ("output", f"{name}_head_dense"),
+        (r"stage(\d)_halve(_ln)?",
+         lambda m: f"{name}_downsampling_{'layernorm' if m[2] else 'conv'}_{int(m[1]) - 2}"),
+        (r"stage(\d)_block(\d+)_(\w+)",
+         lambda m: f"{name}_stage_{int(m[1]) - 1}_block_{int(m[2]) - 1}_{_IN_CONVNEXT[m[3]]}"),
+    ]  # fmt: skip
+
+
+# Theirs, how its pixels are scaled, and pairs (our layer's name, theirs) as for re.sub; the first that matches all of
+# the name holds.
+MAPS = {
+    "vgg16": (applications.VGG16, "caffe", _VGG),
+    "vgg19": (applications.VGG19, "caffe", _VGG),
+    "inception_v3": (applications.InceptionV3, "tf", _INCEPTION),
+    "resnet50": (applications.ResNet50, "caffe", _RESNET),
+    "resnet101": (applications.ResNet101, "caffe", _RESNET),
+    "resnet152": (applications.ResNet152, "caffe", _RESNET),
+    "densenet121": (applications.DenseNet121, "torch", _DENSENET),
+    "densenet169": (applications.DenseNet169, "torch", _DENSENET),
+    "densenet201": (applications.DenseNet201, "torch", _DENSENET),
+    "xception": (applications.Xception, "tf", _XCEPTION),
+    "mobilenet_v1": (applications.MobileNet, "tf", _MOBILENET_V1),
+    "mobilenet_v2": (applications.MobileNetV2, "tf", _MOBILENET_V2),
+    "mobilenet_v3_small": (applications.MobileNetV3Small, "tf", _MOBILENET_V3),
+    "mobilenet_v3_large": (applications.MobileNetV3Large, "tf", _MOBILENET_V3),
+    **{f"efficientnet_b{n}": (getattr(applications, f"EfficientNetB{n}"), "torch", _EFFICIENTNET) for n in range(8)},
+    "nasnet_mobile": (applications.NASNetMobile, "tf", _NASNET),
+    **{f"convnext_{size}": (getattr(applications, f"ConvNeXt{size.title()}"), "torch", _convnext(f"convnext_{size}"))
+       for size in ("tiny", "small", "base", "large")},
+}  # fmt: skip
 
 
 def from_applications(name, weights="imagenet"):
     """Our network with the weights of keras.applications: a ``keras.Model`` that gives the logits of 1000 classes.
+
+    Its input is what :func:`preprocess` makes of pixels.
 
     Args:
         name: One of ``MAPS``.
@@ -88,11 +149,30 @@ def from_applications(name, weights="imagenet"):
     return ours
 
 
-def application(name, weights=None):
+def application(name, weights=None, **arguments):
     """The network of keras.applications that our ``name`` is; it gives logits too."""
+    _check(name)
+    if weights not in ("imagenet", None) and not os.path.isfile(weights):
+        raise ValueError(f'weights must be "imagenet", None or a file, got {weights!r}')
+    return MAPS[name][0](weights=weights, classifier_activation=None, **arguments)
+
+
+def preprocess(name, pixels):
+    """Pixels from 0 to 255, ``(batch, height, width, 3)`` in the order red, green, blue, as the network was trained on.
+
+    Raises:
+        ValueError: ``name`` is not among ``MAPS``, or ``pixels`` have another shape.
+    """
+    _check(name)
+    pixels = np.asarray(pixels, "float32")
+    if pixels.ndim != 4 or pixels.shape[-1] != 3:
+        raise ValueError(f"pixels must have the shape (batch, height, width, 3), got {pixels.shape}")
+    return applications.imagenet_utils.preprocess_input(pixels.copy(), mode=MAPS[name][1])
+
+
+def _check(name):
     if name not in MAPS:
         raise ValueError(f"name must be one of {', '.join(MAPS)}, got {name!r}")
-    return MAPS[name][0](weights=weights, classifier_activation=None)
 
 
 def carry(theirs, ours, name):
@@ -118,7 +198,7 @@ def carry(theirs, ours, name):
 
 def their_name(layer, name):
     """The name in keras.applications of the layer that ``layer`` of our network ``name`` takes its weights from."""
-    for pattern, replacement in MAPS[name][1]:
+    for pattern, replacement in MAPS[name][2]:
         if re.fullmatch(pattern, layer):
             return re.sub(pattern, replacement, layer)
     return layer

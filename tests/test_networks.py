@@ -1,7 +1,7 @@
 """models/, from AlexNet on: the papers' counts and shapes, small inputs, bad arguments; every weight learns."""
 
 from cnnbook import audit, backend, models
-from cnnbook.models._layers import IdentityShortcut, LocalResponseNormalization
+from cnnbook.models._layers import IdentityShortcut, LayerScale, LocalResponseNormalization
 from cnnbook.models.preact_resnet import PLACEMENTS
 
 import math
@@ -29,6 +29,12 @@ TRAINABLE = {  # trainable parameters at the paper's input size; published.yml h
     "se_resnet50": 28_088_024, "se_resnet101": 49_326_872, "se_resnet152": 66_821_848,
     "densenet121": 7_978_856, "densenet169": 14_149_480, "densenet201": 20_013_928, "squeezenet": 1_248_424,
     "xception": 22_855_952, "mobilenet_v1": 4_231_976, "mobilenet_v2": 3_504_872,
+    "mobilenet_v3_small": 2_542_856, "mobilenet_v3_large": 5_483_032,
+    "efficientnet_b0": 5_288_548, "efficientnet_b1": 7_794_184, "efficientnet_b2": 9_109_994,
+    "efficientnet_b3": 12_233_232, "efficientnet_b4": 19_341_616, "efficientnet_b5": 30_389_784,
+    "efficientnet_b6": 43_040_704, "efficientnet_b7": 66_347_960, "nasnet_mobile": 5_289_978,
+    "convnext_tiny": 28_589_128, "convnext_small": 50_223_688, "convnext_base": 88_591_464,
+    "convnext_large": 197_767_336,
 }  # fmt: skip
 
 MACS = {  # multiply-accumulates in millions, as the papers or the libraries publish them
@@ -39,6 +45,13 @@ MACS = {  # multiply-accumulates in millions, as the papers or the libraries pub
     # The libraries' 819 is for 224x224, sides of 109, 54, 27 and 13; at 111, 55, 27 and 13 it is
     # 440 * 14,112 + 109 * 69,120 more.
     "squeezenet": 833,
+    # The paper's table 3 has 56 and 219; the libraries' tables 57 and 217.
+    "mobilenet_v3_small": 56.5, "mobilenet_v3_large": 216.6,
+    # The paper's table 2 has 0.39, 0.70, 1.0, 1.8, 4.2, 9.9, 19 and 37 thousand; the libraries have these.
+    "efficientnet_b0": 386, "efficientnet_b1": 687, "efficientnet_b2": 994, "efficientnet_b3": 1_827,
+    "efficientnet_b4": 4_394, "efficientnet_b5": 10_266, "efficientnet_b6": 19_068, "efficientnet_b7": 37_746,
+    "nasnet_mobile": 564, "convnext_tiny": 4_456, "convnext_small": 8_684, "convnext_base": 15_355,
+    "convnext_large": 34_361,
 }  # fmt: skip
 
 STAGES = {  # (height, width, filters) of layers, from the papers' tables
@@ -101,7 +114,34 @@ STAGES |= {
         "stage4_block1_out": (14, 14, 64), "stage4_block4_out": (14, 14, 64), "stage5_block3_out": (14, 14, 96),
         "stage6_block1_out": (7, 7, 160), "stage6_block3_out": (7, 7, 160), "stage7_block1_out": (7, 7, 320),
         "head_out": (7, 7, 1280), "average_out": (1280,)},
+    "mobilenet_v3_large": {"stem_conv": (112, 112, 16), "head_conv": (7, 7, 960), "head_out": (1280,)} | {
+        f"block{number}_out": (side, side, filters) for number, (side, filters) in enumerate([
+            (112, 16), (56, 24), (56, 24), (28, 40), (28, 40), (28, 40), (14, 80), (14, 80), (14, 80), (14, 80),
+            (14, 112), (14, 112), (7, 160), (7, 160), (7, 160)], start=1)},
+    "mobilenet_v3_small": {"stem_conv": (112, 112, 16), "head_conv": (7, 7, 576), "head_out": (1024,)} | {
+        f"block{number}_out": (side, side, filters) for number, (side, filters) in enumerate([
+            (56, 16), (28, 24), (28, 24), (14, 40), (14, 40), (14, 40), (14, 48), (14, 48), (7, 96), (7, 96), (7, 96)],
+            start=1)},
+    "efficientnet_b0": {  # what leaves each stage of table 1; the table has what enters it
+        "stage1_conv": (112, 112, 32), "stage2_block1_out": (112, 112, 16), "stage3_block2_out": (56, 56, 24),
+        "stage4_block2_out": (28, 28, 40), "stage5_block3_out": (14, 14, 80), "stage6_block3_out": (14, 14, 112),
+        "stage7_block4_out": (7, 7, 192), "stage8_block1_out": (7, 7, 320), "stage9_conv": (7, 7, 1280)},
+    **{f"efficientnet_b{n}": {} for n in range(1, 7)},  # the paper has no table of their stages
+    "efficientnet_b7": {  # by its rule: ceil(3.1 * blocks), twice the filters, 600x600
+        "stage1_conv": (300, 300, 64), "stage2_block4_out": (300, 300, 32), "stage3_block7_out": (150, 150, 48),
+        "stage4_block7_out": (75, 75, 80), "stage5_block10_out": (38, 38, 160), "stage6_block10_out": (38, 38, 224),
+        "stage7_block13_out": (19, 19, 384), "stage8_block4_out": (19, 19, 640), "stage9_conv": (19, 19, 2560)},
+    "nasnet_mobile": {  # by hand from figures 2 and 4 and "4 @ 1056": 6 x 44, 88, 176 filters
+        "stem_conv": (111, 111, 32), "stem_cell1_out": (56, 56, 44), "stem_cell2_out": (28, 28, 88),
+        "stage1_cell1_out": (28, 28, 264), "stage1_cell4_out": (28, 28, 264), "stage2_reduction_out": (14, 14, 352),
+        "stage2_cell4_out": (14, 14, 528), "stage3_reduction_out": (7, 7, 704), "stage3_cell4_out": (7, 7, 1056),
+        "average_out": (1056,)},
 }  # fmt: skip
+for name, blocks, width in (("tiny", 9, 96), ("small", 27, 96), ("base", 27, 128), ("large", 27, 192)):
+    STAGES[f"convnext_{name}"] = {"stem_out": (56, 56, width), "average_out": (8 * width,)} | {
+        f"stage{stage}_block{last}_out": (56 >> stage - 1, 56 >> stage - 1, width << stage - 1)
+        for stage, last in ((1, 3), (2, 3), (3, blocks), (4, 3))
+    }
 STAGES["inception_v2"] = STAGES["inception"] | {
     "stem_conv5": (71, 71, 80), "stem_conv6": (35, 35, 192), "stem_conv7": (35, 35, 288), "mixed0_out": (35, 35, 288)}
 STAGES["inception_v3"] = STAGES["inception"] | {
@@ -127,11 +167,12 @@ SMALLEST = dict.fromkeys(TRAINABLE, 1) | {  # the smallest side of an image
     "alexnet": 67, "alexnet_two_stream": 67, "zfnet": 53, "nin": 67, "googlenet_aux": 65,
     "inception_v2": 75, "inception_v3": 75, "inception_v2_aux": 107, "inception_v3_aux": 107,
     "densenet121": 29, "densenet169": 29, "densenet201": 29, "squeezenet": 35, "xception": 7,
+    "nasnet_mobile": 3, "convnext_tiny": 32, "convnext_small": 32, "convnext_base": 32, "convnext_large": 32,
 } | {name: 32 for name in TRAINABLE if name.startswith("vgg")}  # fmt: skip
 
 OUTPUTS = {"googlenet_aux": 3, "inception_v2_aux": 2, "inception_v3_aux": 2}
 
-LARGE = {"resnet1202_cifar", "preact_resnet1001_cifar"}
+LARGE = {"resnet1202_cifar", "preact_resnet1001_cifar", "efficientnet_b6", "efficientnet_b7", "convnext_large"}
 ALL = pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LARGE else n for n in TRAINABLE])
 # One or two of a family, for what does not depend on the depth.
 FAMILIES = pytest.mark.parametrize("name", [
@@ -139,6 +180,7 @@ FAMILIES = pytest.mark.parametrize("name", [
     "bn_inception", "inception_v2", "inception_v3_aux", "plain18", "resnet18", "resnet50", "plain20_cifar",
     "resnet20_cifar", "preact_resnet18", "preact_resnet50", "preact_resnet20_cifar", "resnext50", "se_resnet50",
     "densenet121", "squeezenet", "xception", "mobilenet_v1", "mobilenet_v2",
+    "mobilenet_v3_small", "efficientnet_b0", "nasnet_mobile", "convnext_tiny",
 ])  # fmt: skip
 ONLY_TENSORFLOW = pytest.mark.skipif(backend.name() != "tensorflow", reason="large networks are run on TensorFlow only")
 
@@ -208,6 +250,8 @@ def test_bad_arguments_are_named(name, argument, value):
     (models.preact_resnet, "preact_resnet18"), (models.resnext, "resnext50"), (models.se_resnet, "se_resnet50"),
     (models.densenet, "densenet121, densenet169"), (models.squeezenet, "squeezenet"), (models.xception, "xception"),
     (models.mobilenet_v1, "mobilenet_v1"), (models.mobilenet_v2, "mobilenet_v2"),
+    (models.mobilenet_v3, "mobilenet_v3_large, mobilenet_v3_small"), (models.efficientnet, "efficientnet_b0"),
+    (models.nasnet, "nasnet_mobile"), (models.convnext, "convnext_tiny, convnext_small"),
 ])  # fmt: skip
 @pytest.mark.parametrize("variant", ["vgg17", "", None, 16, ["vgg16"]])
 def test_an_unknown_variant_lists_the_known(builder, known, variant):
@@ -216,6 +260,9 @@ def test_an_unknown_variant_lists_the_known(builder, known, variant):
 
 
 def step_moves_every_weight(model):
+    for layer in model.layers:
+        if isinstance(layer, LayerScale):  # at 1e-6, the paper's start, a step behind it is lost in rounding
+            layer.gamma.assign(keras.ops.ones_like(layer.gamma))
     before = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
     # Run eagerly: to trace a network of 152 layers for its one step takes ten times as long.
     model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -382,3 +429,26 @@ def test_squeeze_and_excitation_by_hand():
     gate = 1 / (1 + np.exp(-(np.maximum(x.mean((1, 2)) @ w1 + b1, 0) @ w2 + b2)))
     np.testing.assert_allclose(found, x * gate[:, None, None], rtol=1e-4, atol=1e-5)
     assert np.ptp(gate) > 0.01
+
+
+def test_layer_scale_by_hand():
+    """Each map times its own factor; at the start all are ``initial``."""
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype("float32")
+    layer = LayerScale(0.25)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(layer(x)), 0.25 * x, rtol=1e-6)
+    factors = np.arange(5, dtype="float32")
+    layer.gamma.assign(factors)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(layer(x)), factors * x, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "block"), [("efficientnet_b0", "stage3_block2"), ("convnext_tiny", "stage4_block3")])
+def test_stochastic_depth_leaves_out_the_branch_of_whole_images(name, block):
+    """In training the branch is 0 or, so that its mean stays, divided by the chance that it is kept; else as it is."""
+    drop = small(name, input_shape=(32, 32, 3)).get_layer(f"{block}_drop")
+    keep = 1 - drop.rate
+    x = np.random.default_rng(0).normal(size=(2000, 2, 2, 3)).astype("float32")
+    y = keras.ops.convert_to_numpy(drop(x, training=True))
+    kept = (y != 0).any(axis=(1, 2, 3))
+    np.testing.assert_allclose(y[kept], x[kept] / keep, rtol=1e-5)
+    assert 0 < drop.rate < 0.2 and abs(kept.mean() - keep) < 0.04
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(drop(x, training=False)), x)

@@ -2,9 +2,11 @@
 
 from cnnbook.models.alexnet import alexnet
 from cnnbook.models.bn_inception import bn_inception
+from cnnbook.models.convnext import convnext
 from cnnbook.models.dbn import dbn_classifier
 from cnnbook.models.densenet import densenet
 from cnnbook.models.dqn import dqn
+from cnnbook.models.efficientnet import efficientnet
 from cnnbook.models.fcn import fcn
 from cnnbook.models.googlenet import googlenet
 from cnnbook.models.inception import inception
@@ -13,6 +15,8 @@ from cnnbook.models.lenet import lenet5, lenet5_dense, lenet1989
 from cnnbook.models.mcdnn import mcdnn_column, modern_column
 from cnnbook.models.mobilenet_v1 import mobilenet_v1
 from cnnbook.models.mobilenet_v2 import mobilenet_v2
+from cnnbook.models.mobilenet_v3 import mobilenet_v3
+from cnnbook.models.nasnet import nasnet
 from cnnbook.models.nin import nin
 from cnnbook.models.preact_resnet import preact_resnet
 from cnnbook.models.resnet import resnet
@@ -44,6 +48,10 @@ _VARIANTS = {
     xception: ["xception"],
     mobilenet_v1: ["mobilenet_v1"],
     mobilenet_v2: ["mobilenet_v2"],
+    mobilenet_v3: ["mobilenet_v3_small", "mobilenet_v3_large"],
+    efficientnet: [f"efficientnet_b{n}" for n in range(8)],
+    nasnet: ["nasnet_mobile"],
+    convnext: [f"convnext_{size}" for size in ("tiny", "small", "base", "large")],
     fcn: ["fcn32s", "fcn16s", "fcn8s"],
     dqn: ["dqn", "dqn_2013"],
 }  # fmt: skip
@@ -57,7 +65,8 @@ NETWORKS = {
 }  # fmt: skip
 
 __all__ = [
-    "NETWORKS", "alexnet", "bn_inception", "dbn_classifier", "densenet", "dqn", "fcn", "googlenet", "inception",
-    "kimcnn", "lenet5", "lenet5_dense", "lenet1989", "mcdnn_column", "mobilenet_v1", "mobilenet_v2", "modern_column",
-    "nin", "preact_resnet", "resnet", "resnext", "se_resnet", "squeezenet", "unet", "vgg", "xception", "zfnet",
+    "NETWORKS", "alexnet", "bn_inception", "convnext", "dbn_classifier", "densenet", "dqn", "efficientnet", "fcn",
+    "googlenet", "inception", "kimcnn", "lenet5", "lenet5_dense", "lenet1989", "mcdnn_column", "mobilenet_v1",
+    "mobilenet_v2", "mobilenet_v3", "modern_column", "nasnet", "nin", "preact_resnet", "resnet", "resnext",
+    "se_resnet", "squeezenet", "unet", "vgg", "xception", "zfnet",
 ]  # fmt: skip

@@ -34,6 +34,12 @@ def check_image(input_shape, classes, smallest, why):
         raise ValueError(f"classes must be an int, at least 1; got {classes!r}")
 
 
+def check_count(name, value, smallest=1):
+    """Raise a ValueError that names the argument, unless ``value`` is an int and no smaller."""
+    if not _is_count(value) or value < smallest:
+        raise ValueError(f"{name} must be an int, at least {smallest}; got {value!r}")
+
+
 def scaled(filters, width):
     """``filters`` times ``width``, to the nearest whole number; a ValueError where none would be left."""
     number = isinstance(width, (int, float)) and not isinstance(width, bool) and 0 < width < float("inf")
@@ -313,12 +319,6 @@ class IdentityShortcut(layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"filters": self.filters, "strides": self.strides}
-
-
-def check_count(name, value, smallest=1):
-    """Raise a ValueError that names the argument, unless ``value`` is an int and no smaller."""
-    if not _is_count(value) or value < smallest:
-        raise ValueError(f"{name} must be an int, at least {smallest}; got {value!r}")
 
 
 @keras.saving.register_keras_serializable("cnnbook")
