@@ -87,11 +87,11 @@ def _processor():
     return platform.processor() or platform.machine()
 
 
-def gradients(function, arrays):
+def gradients(function, arrays, compiled=False):
     """The gradients of a scalar function, by the backend's automatic differentiation.
 
     ``function`` takes as many tensors as there are ``arrays`` and returns one scalar tensor; the result is a list of
-    NumPy arrays of the arrays' shapes.
+    NumPy arrays of the arrays' shapes. ``compiled`` lets JAX compile all of it at once, which pays for whole networks.
     """
     arrays = [np.asarray(a) for a in arrays]
     if name() == "tensorflow":
@@ -105,7 +105,8 @@ def gradients(function, arrays):
     elif name() == "jax":
         import jax
 
-        found = jax.grad(lambda ts: function(*ts))([jax.numpy.asarray(a) for a in arrays])
+        differentiate = jax.grad(lambda ts: function(*ts))
+        found = (jax.jit(differentiate) if compiled else differentiate)([jax.numpy.asarray(a) for a in arrays])
     else:
         import torch
 

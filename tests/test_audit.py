@@ -1,7 +1,7 @@
 """audit: parameters against Keras, operations against counting, receptive fields against the gradient's support."""
 
 from cnnbook import audit as auditing
-from cnnbook import backend, models
+from cnnbook import models
 from cnnbook.audit import audit, compare
 
 import json
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import rich.console
 from keras import layers, ops
+from sights import last_sights, supports
 
 ONES = {"kernel_initializer": "ones", "use_bias": False}
 
@@ -76,20 +77,6 @@ def test_networks_of_keras_applications_have_their_published_figures(name, macs,
 
 
 # Receptive fields: where the gradient of an output cell is not zero.
-
-
-def supports(model, cells):
-    """For each output cell (an index per axis) the first and last input cell per axis that its gradient reaches."""
-    rng = np.random.default_rng(0)
-    small = lambda shape: 1 / np.prod(shape[:-1]) if len(shape) > 1 else 1  # or tanh saturates and its gradient is 0
-    model.set_weights([rng.uniform(0.5, 1, w.shape) * small(w.shape) for w in model.get_weights()])  # nothing cancels
-    x = rng.uniform(0.1, 0.2, (len(cells), *model.inputs[0].shape[1:])).astype("float32")
-    chosen = np.zeros((len(cells), *model.outputs[0].shape[1:]), "float32")
-    for number, cell in enumerate(cells):
-        chosen[(number, *cell)] = 1  # all channels
-    (gradients,) = backend.gradients(lambda x: ops.sum(ops.multiply(model(x), chosen)), [x])
-    reached = [np.argwhere(np.abs(gradient).sum(axis=-1) > 0) for gradient in gradients]
-    return [(at.min(axis=0), at.max(axis=0)) for at in reached]
 
 
 def assert_field_and_stride(model):
@@ -158,14 +145,6 @@ UP, DOWN = (layers.UpSampling1D, {"size": 3}), (layers.AveragePooling1D, {"pool_
 TRANSPOSED = (layers.Conv1DTranspose, {"filters": 1, "kernel_size": 4, "strides": 2, "padding": "same"})
 
 
-def last_sight(model):
-    """What the cells of the last layer see of the only input's only axis, cell by cell."""
-    walk, x = auditing._Walk(), keras.KerasTensor((1, *model.inputs[0].shape[1:]))
-    walk.begin([x], channels_first=False)
-    (sight,) = walk.known[id(walk.run(model, [x]))][1]
-    return sight
-
-
 @hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
 @hypothesis.given(st.lists(PARTS, min_size=2, max_size=4))
 @hypothesis.example([UP, DOWN])
@@ -174,7 +153,7 @@ def last_sight(model):
 def test_receptive_field_of_any_chain(parts):
     size = 61
     model = chain((size, 1), *(layer(**arguments) for layer, arguments in parts))
-    last, sight = audit(model).layers[-1], last_sight(model)
+    last, (sight,) = audit(model).layers[-1], last_sights(model)
     model.set_weights([np.full(w.shape, 0.0 if w.ndim == 1 else 1.0) for w in model.get_weights()])
     # The chain is linear, so what one lit input cell at a time gives is its gradient, for all output cells at once.
     response = ops.convert_to_numpy(model(np.eye(size, dtype="float32")[:, :, None]))[:, :, 0]

@@ -1,0 +1,29 @@
+"""What a cell of a feature map sees: by the audit's bookkeeping, and by where its gradient is not zero."""
+
+from cnnbook import audit, backend
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def supports(model, cells):
+    """For each output cell (an index per axis) the first and last input cell per axis that its gradient reaches."""
+    rng = np.random.default_rng(0)
+    small = lambda shape: 1 / np.prod(shape[:-1]) if len(shape) > 1 else 1  # or tanh saturates and its gradient is 0
+    model.set_weights([rng.uniform(0.5, 1, w.shape) * small(w.shape) for w in model.get_weights()])  # nothing cancels
+    x = rng.uniform(0.1, 0.2, (len(cells), *model.inputs[0].shape[1:])).astype("float32")
+    chosen = np.zeros((len(cells), *model.outputs[0].shape[1:]), "float32")
+    for number, cell in enumerate(cells):
+        chosen[(number, *cell)] = 1  # all channels
+    (gradients,) = backend.gradients(lambda x: ops.sum(ops.multiply(model(x), chosen)), [x])
+    reached = [np.argwhere(np.abs(gradient).sum(axis=-1) > 0) for gradient in gradients]
+    return [(at.min(axis=0), at.max(axis=0)) for at in reached]
+
+
+def last_sights(model):
+    """What the cells of the last layer see of the only input, by the audit; one of its objects for each axis."""
+    walk, x = audit._Walk(), keras.KerasTensor((1, *model.inputs[0].shape[1:]))
+    walk.begin([x], channels_first=False)
+    (last,) = keras.tree.flatten(walk.run(model, [x]))
+    return walk.known[id(last)][1]
