@@ -158,6 +158,37 @@ def audit(
             auditing.compare(name).print_table()
 
 
+def _mapped():
+    return _with_keras("weights").MAPS
+
+
+@app.command(
+    epilog=_examples("convert resnet50 resnet50.keras", "convert vgg16 vgg16.weights.h5 --weights their.weights.h5")
+)
+def convert(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", callback=_one_of(_mapped), help="A network that keras.applications has.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The file: .keras for the whole model, .weights.h5 for its weights.")
+    ],
+    weights: Annotated[
+        str, typer.Option(metavar="WEIGHTS", help='"imagenet", a file of theirs, or "none" for a random start.')
+    ] = "imagenet",
+):
+    """Write a network of the book with the trained weights of keras.applications.
+
+    Keras downloads the weights of ImageNet once. What was written is read again and compared.
+    """
+    carrying = _with_keras("weights")
+    try:
+        network = carrying.convert(name, out, None if weights == "none" else weights)
+    except Exception as error:  # Keras raises a bare Exception where a download fails
+        _complain(f"Error: {error}")
+        raise typer.Exit(1) from error
+    _say(f"{out}: {name}, {network.count_params():,} weights. Its input: weights.preprocess({name!r}, pixels)")
+
+
 # Training -------------------------------------------------------------------------------------------------------------
 
 

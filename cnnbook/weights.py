@@ -11,6 +11,8 @@ from cnnbook.models.inception import MODULES as _INCEPTION_MODULES
 
 import os
 import re
+import tempfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -146,6 +148,42 @@ def from_applications(name, weights="imagenet"):
     """
     theirs, ours = application(name, weights), models.NETWORKS[name]()
     carry(theirs, ours, name)
+    return ours
+
+
+def convert(name, path, weights="imagenet"):
+    """Write our network with the weights of keras.applications to a file, whole or not at all; returns the network.
+
+    What was written is read again and compared, weight by weight.
+
+    Args:
+        name: One of ``MAPS``.
+        path: Ends in ".keras" for the whole model, or in ".weights.h5" for its weights alone.
+        weights: As for :func:`from_applications`.
+
+    Raises:
+        ValueError: As :func:`from_applications`, and where ``path`` ends in neither, or what was read is not the same.
+        OSError: The file cannot be written.
+    """
+    path = Path(path)
+    ending = next((end for end in (".keras", ".weights.h5") if path.name.endswith(end) and path.name != end), None)
+    if ending is None:
+        raise ValueError(f'path must end in ".keras" or ".weights.h5", got {str(path)!r}')
+    ours = from_applications(name, weights)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        written = Path(folder) / f"model{ending}"
+        if ending == ".keras":
+            ours.save(written)
+            read = keras.models.load_model(written)
+        else:
+            ours.save_weights(written)
+            read = models.NETWORKS[name]()
+            read.load_weights(written)
+        for old, new in zip(ours.weights, read.weights, strict=True):
+            if "seed" not in old.path and not np.array_equal(*map(keras.ops.convert_to_numpy, (old, new))):
+                raise ValueError(f"path must hold what was written, got another {new.path} from {str(path)!r}")
+        os.replace(written, path)
     return ours
 
 

@@ -1,6 +1,6 @@
 """The networks of models/ from AlexNet to ConvNeXt, as their papers describe them, and small ones to try."""
 
-from cnnbook import backend, models
+from cnnbook import audit, backend, models
 
 import numpy as np
 import pytest
@@ -197,3 +197,12 @@ def first_to_last(outputs):
 
 def batch(model, size=4, seed=0):
     return np.random.default_rng(seed).normal(size=(size, *model.input_shape[1:])).astype("float32")
+
+
+def assert_published(name, audited):
+    """Each published figure is reached, but those that published.yml declares to differ, which do."""
+    figures = audit.published().get(name, {"figures": []})["figures"]
+    assert {layer for figure in figures for layer in figure.get("layers", [])} <= {row.name for row in audited.layers}
+    if figures:
+        beside = audit._beside(name, audited).frame
+        assert beside["same"].tolist() == [not figure.get("differs") for figure in figures], beside.to_string()

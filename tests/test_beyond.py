@@ -8,6 +8,7 @@ import math
 import keras
 import numpy as np
 import pytest
+from networks import assert_published
 
 TRAINABLE = {  # summed by hand from the papers' tables
     "fcn32s": 134_346_581, "fcn16s": 134_364_410, "fcn8s": 134_376_863, "unet": 31_030_658,
@@ -76,6 +77,7 @@ def test_counts_and_shapes_are_the_papers(name):
     assert audited.trainable == sum(math.prod(weight.shape) for weight in model.trainable_weights) == TRAINABLE[name]
     assert audited.parameters == model.count_params() == TRAINABLE[name] + FIXED.get(name, 0)
     assert not audited.notes and model.name == name
+    assert_published(name, audited)
     assert {layer: model.get_layer(layer).output.shape[1:] for layer in STAGES[name]} == STAGES[name]
     if name == "unet":
         assert sum(layer.kind in ("Conv2D", "Conv2DTranspose") for layer in audited.layers) == 23

@@ -148,7 +148,7 @@ def test_audit_prints_a_table_beside_the_paper():
     assert "60,840" in shown and "LeCun et al. 1998" in shown and "340,908" in shown
 
 
-@pytest.mark.parametrize("name", sorted(models.NETWORKS))
+@pytest.mark.parametrize("name", ["lenet1989", "lenet5", "googlenet_aux", "kimcnn_static", "unet"])
 def test_audit_json(name):
     code, shown, errors = call("audit", name, "--json")
     assert (code, errors) == (0, "")
@@ -156,6 +156,25 @@ def test_audit_json(name):
     assert {"name", "trainable", "parameters", "macs", "layers"} <= set(found)
     assert found["name"] == name
     assert found["parameters"] == models.NETWORKS[name]().count_params()
+
+
+def test_convert_writes_a_network_with_their_weights(tmp_path):
+    out = tmp_path / "net.weights.h5"
+    code, shown, errors = call("convert", "mobilenet_v2", str(out), "--weights", "none")
+    assert (code, errors) == (0, "") and out.stat().st_size > 10_000_000
+    assert "3,538,984 weights" in shown and "weights.preprocess('mobilenet_v2', pixels)" in shown
+
+
+@pytest.mark.parametrize(("arguments", "code", "told"), [
+    (("mobilenet_v2", "net.txt"), 1, 'path must end in ".keras" or ".weights.h5"'),
+    (("mobilenet_v2", "net.keras", "--weights", "missing.h5"), 1, 'weights must be "imagenet", None or a file'),
+    (("resnet18", "net.keras"), 2, "Nearest: resnet"),
+])  # fmt: skip
+def test_convert_says_what_is_wrong(arguments, code, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found, _, errors = call("convert", *arguments)
+    assert found == code and told in " ".join(errors.split())
+    assert not list(tmp_path.iterdir())
 
 
 # Training -------------------------------------------------------------------------------------------------------------

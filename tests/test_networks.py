@@ -9,7 +9,19 @@ import math
 import keras
 import numpy as np
 import pytest
-from networks import ALL, FAMILIES, MACS, OUTPUTS, SMALLEST, STAGES, TRAINABLE, batch, first_to_last, small
+from networks import (
+    ALL,
+    FAMILIES,
+    MACS,
+    OUTPUTS,
+    SMALLEST,
+    STAGES,
+    TRAINABLE,
+    assert_published,
+    batch,
+    first_to_last,
+    small,
+)
 
 
 def test_every_network_is_in_the_tables():
@@ -30,6 +42,7 @@ def test_counts_and_stages_are_the_papers(name):
     assert {tensor.shape for tensor in model.outputs} == {(None, 10 if name.endswith("_cifar") else 1000)}
     assert len(model.outputs) == OUTPUTS.get(name, 1)
     assert audited.macs / 1e6 == pytest.approx(MACS.get(name, audited.macs / 1e6), rel=0.001)
+    assert_published(name, audited)
 
 
 @FAMILIES

@@ -130,6 +130,34 @@ def test_bad_arguments_are_named(tmp_path):
         weights.preprocess("resnet50", np.zeros((4, 4, 3)))
 
 
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+def test_what_is_converted_can_be_read(ending, tmp_path):
+    path = tmp_path / "new" / f"net{ending}"
+    written = weights.convert("mobilenet_v2", path, weights=None)
+    assert [x.name for x in path.parent.iterdir()] == [path.name]  # nothing else is left
+    read = keras.models.load_model(path) if ending == ".keras" else models.mobilenet_v2()
+    if ending == ".weights.h5":
+        read.load_weights(path)
+    for old, new in zip(written.get_weights(), read.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_conversion_that_fails_leaves_the_file_that_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "net.weights.h5"
+    path.write_bytes(b"before")
+    monkeypatch.setattr(weights.models, "NETWORKS", {"mobilenet_v2": lambda: models.mobilenet_v2()})
+    monkeypatch.setattr(keras.Model, "load_weights", lambda self, path: None)  # reads nothing
+    with pytest.raises(ValueError, match="path must hold what was written"):
+        weights.convert("mobilenet_v2", path, weights=None)
+    assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("path", ["net", "net.h5", ".keras"])
+def test_a_path_of_another_kind_is_refused(path, tmp_path):
+    with pytest.raises(ValueError, match=r'path must end in ".keras" or ".weights.h5", got '):
+        weights.convert("mobilenet_v2", tmp_path / path, weights=None)
+
+
 @pytest.mark.skipif("CNNBOOK_NETWORK" not in os.environ, reason="downloads 120 MB: set CNNBOOK_NETWORK=1 to run it")
 @pytest.mark.parametrize("name", ["resnet50", "mobilenet_v2"])
 def test_with_the_trained_weights_both_see_the_same_in_two_photographs(name):
