@@ -179,6 +179,9 @@ FAMILIES = pytest.mark.parametrize("name", EVERYWHERE if backend.name() != "tens
     *EVERYWHERE, "alexnet", "vgg16c", "nin", "googlenet", "inception_v2", "plain18", "resnet18", "resnet50",
     "plain20_cifar", "preact_resnet18", "preact_resnet50",
 ])  # fmt: skip
+# JAX compiles each network anew for each of these tests.
+SOME = FAMILIES if backend.name() != "jax" else pytest.mark.parametrize("name", [
+    "vgg11", "googlenet_aux", "resnet20_cifar", "preact_resnet20_cifar", "squeezenet", "mobilenet_v1"])
 ONLY_TENSORFLOW = pytest.mark.skipif(backend.name() != "tensorflow", reason="large networks are run on TensorFlow only")
 
 
