@@ -15,13 +15,14 @@ from networks import (
     MACS,
     OUTPUTS,
     SMALLEST,
+    SOME,
     STAGES,
     TRAINABLE,
     assert_published,
     batch,
     first_to_last,
     small,
-)
+)  # fmt: skip
 
 
 def test_every_network_is_in_the_tables():
