@@ -267,7 +267,8 @@ def draw(model, title=None, columns=4):
     for i, block in enumerate(blocks):
         x, y = (i % columns + 0.5) * cell, header + i // columns * height
         _block(ax, block, x, y + 0.87, largest, cell)
-        lines = block.name, block.kind.replace("InputLayer", ""), " × ".join(map(str, block.shape))
+        kind = {"InputLayer": "", "GlobalAveragePooling2D": "GlobalAverage"}.get(block.kind, block.kind)  # to fit
+        lines = block.name, kind, " × ".join(map(str, block.shape))
         for text, at, weight in zip(lines, (0.16, 1.54, 1.75), ("bold", "normal", "normal"), strict=True):
             size = 11 * min(1, 4 / columns, 15 / max(len(text), 1))
             ax.text(x, y + at, text, ha="center", va="center", fontsize=size, weight=weight)
@@ -286,10 +287,16 @@ def _blocks(rows):
 
 
 def _fold(rows, key):
-    """One row for each run of rows with the same key: the first's name and kind, or how many there are."""
-    groups = [list(group) for _, group in itertools.groupby(rows, key)]
-    kinds = [g[0].kind if len(g) < 4 else f"{len(g)} layers" for g in groups]
-    return [dataclasses.replace(g[0], shape=g[-1].shape, kind=k) for g, k in zip(groups, kinds, strict=True)]
+    """One row for each run of rows with the same key: the first's name and kind, or what they share and how many."""
+    folded = []
+    for group in ([*group] for _, group in itertools.groupby(rows, key)):
+        first = group[0]
+        if len(group) > 3:
+            parts = zip(*(row.name.split("_") for row in group), strict=False)
+            shared = "_".join(part[0] for part in itertools.takewhile(lambda part: len(set(part)) == 1, parts))
+            first = dataclasses.replace(first, kind=f"{len(group)} layers", name=shared or first.name)
+        folded.append(dataclasses.replace(first, shape=group[-1].shape))
+    return folded
 
 
 def _block(ax, block, x, y, largest, cell):
