@@ -207,8 +207,10 @@ def test_bn_inception_is_the_authors_code():
 
 def test_squeeze_and_excitation_by_hand():
     """Hu et al. 2018, section 3: each map times the sigmoid of W2 relu(W1 mean)."""
-    model = small("se_resnet50", input_shape=(32, 32, 3))
+    model = small("se_resnet50", input_shape=(32, 32, 3), width=1 / 2)
     name = "stage1_block1_se"
+    reduce = model.get_layer(f"{name}_reduce")
+    reduce.bias.assign(keras.ops.ones_like(reduce.bias))  # or a unit may be silent for all images
     parts = [model.get_layer(layer).output for layer in ("stage1_block1_conv3_bn", f"{name}_out")]
     x, found = (keras.ops.convert_to_numpy(part) for part in keras.Model(model.input, parts)(batch(model)))
     (w1, b1), (w2, b2) = (model.get_layer(f"{name}_{layer}").get_weights() for layer in ("reduce", "excite"))
