@@ -137,7 +137,7 @@ def test_with_the_residual_branches_at_zero_a_resnet_is_its_shortcuts(name):
     last = "conv3" if name == "resnet50" else "conv2"
     for layer in model.layers:
         if layer.name.endswith(f"{last}_bn"):
-            layer.gamma.assign(keras.ops.zeros_like(layer.gamma))
+            layer.gamma.assign(np.zeros(layer.gamma.shape))
     parts = [model.get_layer(f"stage2_block{i}_out").output for i in (1, 2)]
     first, second = keras.Model(model.input, parts)(batch(model))
     np.testing.assert_allclose(keras.ops.convert_to_numpy(first), keras.ops.convert_to_numpy(second), rtol=1e-6)
@@ -210,7 +210,7 @@ def test_squeeze_and_excitation_by_hand():
     model = small("se_resnet50", input_shape=(32, 32, 3), width=1 / 2)
     name = "stage1_block1_se"
     reduce = model.get_layer(f"{name}_reduce")
-    reduce.bias.assign(keras.ops.ones_like(reduce.bias))  # or a unit may be silent for all images
+    reduce.bias.assign(np.ones(reduce.bias.shape))  # or a unit may be silent for all images
     parts = [model.get_layer(layer).output for layer in ("stage1_block1_conv3_bn", f"{name}_out")]
     x, found = (keras.ops.convert_to_numpy(part) for part in keras.Model(model.input, parts)(batch(model)))
     (w1, b1), (w2, b2) = (model.get_layer(f"{name}_{layer}").get_weights() for layer in ("reduce", "excite"))

@@ -17,7 +17,7 @@ from sights import last_sights, supports
 def step_moves_every_weight(model):
     for layer in model.layers:
         if isinstance(layer, LayerScale):  # at 1e-6, the paper's start, a step behind it is lost in rounding
-            layer.gamma.assign(keras.ops.ones_like(layer.gamma))
+            layer.gamma.assign(np.ones(layer.gamma.shape))
     before = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_weights]
     # TensorFlow takes ten times as long to trace a network of 152 layers as for its step; JAX is slower eagerly.
     model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True),
