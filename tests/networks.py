@@ -168,7 +168,6 @@ SMALLEST = dict.fromkeys(TRAINABLE, 1) | {  # the smallest side of an image
 OUTPUTS = {"googlenet_aux": 3, "inception_v2_aux": 2, "inception_v3_aux": 2}
 
 LARGE = {"resnet1202_cifar", "preact_resnet1001_cifar", "efficientnet_b6", "efficientnet_b7", "convnext_large"}
-ALL = pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LARGE else n for n in TRAINABLE])
 # One or two of a family, for what does not depend on the depth; one on the other backends, where all takes minutes.
 EVERYWHERE = [
     "alexnet_two_stream", "zfnet", "vgg11", "nin_cifar", "googlenet_aux", "bn_inception", "inception_v3_aux",
@@ -178,6 +177,10 @@ EVERYWHERE = [
 FAMILIES = pytest.mark.parametrize("name", EVERYWHERE if backend.name() != "tensorflow" else [
     *EVERYWHERE, "alexnet", "vgg16c", "nin", "googlenet", "inception_v2", "plain18", "resnet18", "resnet50",
     "plain20_cifar", "preact_resnet18", "preact_resnet50",
+])  # fmt: skip
+ALL = pytest.mark.parametrize("name", [  # the counts of all, on TensorFlow only
+    pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name
+    for name in (TRAINABLE if backend.name() == "tensorflow" else EVERYWHERE)
 ])  # fmt: skip
 # JAX compiles each network anew for each of these tests.
 SOME = FAMILIES if backend.name() != "jax" else pytest.mark.parametrize("name", [

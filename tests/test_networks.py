@@ -13,6 +13,7 @@ from networks import (
     ALL,
     FAMILIES,
     MACS,
+    ONLY_TENSORFLOW,
     OUTPUTS,
     SMALLEST,
     SOME,
@@ -185,6 +186,7 @@ def test_the_placements_of_figure_4(name, placement):
     assert len(norm) == convolutions - (placement == "bn_after_addition") and relu
 
 
+@ONLY_TENSORFLOW
 def test_the_1001_layers_are_102_million_without_normalisation():
     """The paper says 10.2 million: the convolutions and the dense layer have that, the scales and shifts 0.15 more."""
     weights = models.preact_resnet("preact_resnet1001_cifar").trainable_weights
