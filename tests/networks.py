@@ -40,7 +40,7 @@ MACS = {  # multiply-accumulates in millions, as the papers or the libraries pub
     # The libraries' 819 is for 224x224, sides of 109, 54, 27 and 13; at 111, 55, 27 and 13 it is
     # 440 * 14,112 + 109 * 69,120 more.
     "squeezenet": 833,
-    # The paper's table 3 has 56 and 219; the libraries' tables 57 and 217.
+    # The paper's table 3 has 56 and 219; keras.applications' table has 217 for the large one.
     "mobilenet_v3_small": 56.5, "mobilenet_v3_large": 216.6,
     # The paper's table 2 has 0.39, 0.70, 1.0, 1.8, 4.2, 9.9, 19 and 37 thousand; the libraries have these.
     "efficientnet_b0": 386, "efficientnet_b1": 687, "efficientnet_b2": 994, "efficientnet_b3": 1_827,

@@ -11,7 +11,7 @@ behind mixed7, normalised in v3 only ("BN-auxiliary").
 
 Departures: logits, where the paper has a softmax. The paper does not print the modules' filters. These, a 5x5 left in
 mixed0 to 2, and 7x1 before 1x7 in the longer branch are from the authors' published code of v3. As there, batch
-normalisation has no scale, and paddings are "same".
+normalisation has no scale.
 """
 
 import keras
