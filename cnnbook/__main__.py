@@ -155,7 +155,7 @@ def audit(
     else:
         found.print_table()
         if name in auditing.published():
-            auditing.compare(name).print_table()
+            auditing.beside(name, found).print_table()
 
 
 def _mapped():

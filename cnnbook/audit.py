@@ -592,11 +592,11 @@ def compare(name):
 
     if name not in published():
         raise ValueError(f"name must be one of {', '.join(published())}, got {name!r}")
-    return _beside(name, audit(models.NETWORKS[name]()))
+    return beside(name, audit(models.NETWORKS[name]()))
 
 
-def _beside(name, audited):
-    """The published figures of ``name`` beside an audit."""
+def beside(name, audited):
+    """The published figures of the network ``name`` beside an audit of it, where there is one already."""
     entry, rows = published()[name], []
     for figure in entry["figures"]:
         quantity, sums = figure["quantity"], _sums(audited, figure.get("layers"))

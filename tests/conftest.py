@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))  # tests of the book use the tool that makes the notebooks
 os.environ.setdefault("MPLBACKEND", "Agg")
 # JAX's compiler spends more on making a test's network fast than its one step takes.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+if os.environ.get("KERAS_BACKEND") == "jax":
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 # A shell starts background jobs deaf to Ctrl-C, and their children inherit it; some tests send Ctrl-C to a child.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

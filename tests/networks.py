@@ -210,5 +210,5 @@ def assert_published(name, audited):
     figures = audit.published().get(name, {"figures": []})["figures"]
     assert {layer for figure in figures for layer in figure.get("layers", [])} <= {row.name for row in audited.layers}
     if figures:
-        beside = audit._beside(name, audited).frame
+        beside = audit.beside(name, audited).frame
         assert beside["same"].tolist() == [not figure.get("differs") for figure in figures], beside.to_string()
