@@ -86,6 +86,24 @@ def test_an_unknown_variant_lists_the_known(builder, known, variant):
         builder(variant)
 
 
+@FAMILIES
+def test_each_weight_starts_with_numbers_of_its_own(name):
+    """An initializer that two layers share would draw the same numbers for both."""
+    drawn = [keras.ops.convert_to_numpy(weight) for weight in small(name).trainable_weights]
+    drawn = [value.tobytes() for value in drawn if value.size > 8 and np.ptp(value) > 0]
+    assert len(set(drawn)) == len(drawn) > 2
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121"])
+def test_kernels_start_as_the_paper_on_rectifiers_has_them(name):
+    """A Gaussian with all of its tails, of variance 2 / fan-in (He et al. 2015)."""
+    for layer in models.NETWORKS[name]().layers:
+        if isinstance(layer, keras.layers.Conv2D) and layer.kernel.shape[2] >= 64:
+            kernel = keras.ops.convert_to_numpy(layer.kernel)
+            z = kernel / np.sqrt(2 / np.prod(kernel.shape[:3]))
+            assert z.std() == pytest.approx(1, abs=0.05) and np.mean(np.abs(z) > 2) == pytest.approx(0.0455, abs=0.01)
+
+
 def test_local_response_normalization_by_hand():
     """Krizhevsky et al. 2012, section 3.3, as the sum that the paper writes."""
     x = np.random.default_rng(0).normal(0, 50, (2, 3, 4, 7)).astype("float32")

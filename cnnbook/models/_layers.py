@@ -52,6 +52,14 @@ def _is_count(value):
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1
 
 
+# A Gaussian of variance 2 / fan-in (He et al. 2015, Delving Deep into Rectifiers, section 2.2). A dict, of which each
+# layer makes its own: one that is shared draws the same numbers again. Keras' "he_normal" cuts the tails off, slowly.
+HE = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 2.0, "mode": "fan_in", "distribution": "untruncated_normal"},
+}
+
+
 def conv(x, filters, kernel, strides, name, groups=1):
     """A convolution without bias, for batch normalisation to follow; ceil(n / strides) outputs along a side of n.
 
@@ -60,7 +68,7 @@ def conv(x, filters, kernel, strides, name, groups=1):
     if strides > 1 and kernel > 1:
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
     padding = "same" if strides == 1 else "valid"
-    style = {"groups": groups, "use_bias": False, "kernel_initializer": "he_normal"}
+    style = {"groups": groups, "use_bias": False, "kernel_initializer": HE}
     return layers.Conv2D(filters, kernel, strides, padding, **style, name=name)(x)
 
 

@@ -15,9 +15,9 @@ Departures: logits, where the paper has a softmax. No densenet264, the table's l
 import keras
 from keras import layers
 
-from ._layers import check_image, check_variant, scaled
+from ._layers import HE, check_image, check_variant, scaled
 
-CONVOLUTION = {"use_bias": False, "kernel_initializer": "he_normal"}
+CONVOLUTION = {"use_bias": False, "kernel_initializer": HE}
 NORMALISATION = {"epsilon": 1e-5, "momentum": 0.9}
 GROWTH = 32  # maps that a block adds: the paper's k
 

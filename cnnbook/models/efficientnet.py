@@ -18,7 +18,7 @@ import math
 import keras
 from keras import layers
 
-from ._layers import check_image, check_variant, scaled
+from ._layers import HE, check_image, check_variant, scaled
 
 VARIANTS = {
     #                   width, depth, resolution, dropout
@@ -43,7 +43,7 @@ STAGES = {  # of B0
     8: (6,         3,      1,       320,     1),  # 7x7x320
 }  # fmt: skip
 
-START = {"class_name": "VarianceScaling", "config": {"scale": 2.0, "mode": "fan_out"}}  # He et al. 2015, the way back
+START = {"class_name": "VarianceScaling", "config": HE["config"] | {"mode": "fan_out"}}  # the way back
 
 
 def rounded(filters):

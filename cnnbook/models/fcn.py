@@ -20,7 +20,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from ._layers import check_image, check_variant, scaled
+from ._layers import HE, check_image, check_variant, scaled
 
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # filters and convolutions: VGG-16
 
@@ -42,8 +42,7 @@ def bilinear(shape, dtype=None):
 
 def conv(x, filters, kernel, name):
     """A convolution that keeps the size, and ReLU."""
-    start = "he_normal"
-    return layers.Conv2D(filters, kernel, padding="same", activation="relu", kernel_initializer=start, name=name)(x)
+    return layers.Conv2D(filters, kernel, padding="same", activation="relu", kernel_initializer=HE, name=name)(x)
 
 
 def enlarge(x, stride, like, trained, name, out):

@@ -18,14 +18,14 @@ but not how much, the authors' Caffe file does. That file has a ReLU behind each
 import keras
 from keras import layers
 
-from ._layers import check_image, scaled
+from ._layers import HE, check_image, scaled
 
 FILTERS = {"down1": 64, "down2": 128, "down3": 256, "down4": 512, "bottom": 1024}
 
 
 def convolutions(x, filters, padding, name):
     """Two 3x3 convolutions with ReLU."""
-    settings = {"padding": padding, "activation": "relu", "kernel_initializer": "he_normal"}
+    settings = {"padding": padding, "activation": "relu", "kernel_initializer": HE}
     x = layers.Conv2D(filters, 3, **settings, name=f"{name}_conv1")(x)
     return layers.Conv2D(filters, 3, **settings, name=f"{name}_out")(x)
 
@@ -61,8 +61,8 @@ def unet(input_shape=None, classes=2, width=1.0, padding="valid"):
             copied.append(x)
             x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
     for step in (4, 3, 2, 1):
-        filters, start = scaled(FILTERS[f"down{step}"], width), "he_normal"
-        x = layers.Conv2DTranspose(filters, 2, 2, kernel_initializer=start, name=f"up{step}_upconv")(x)
+        filters = scaled(FILTERS[f"down{step}"], width)
+        x = layers.Conv2DTranspose(filters, 2, 2, kernel_initializer=HE, name=f"up{step}_upconv")(x)
         x = convolutions(beside(copied.pop(), x, f"up{step}"), filters, padding, f"up{step}")
     x = layers.Conv2D(classes, 1, name="output")(x)
     return keras.Model(inputs, x, name="unet")
