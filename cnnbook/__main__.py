@@ -124,10 +124,13 @@ def list_networks(plain: Annotated[bool, typer.Option("--plain", help="Networks'
     if plain:
         _say("\n".join(_networks()))
         return
-    networks = Table("network", "what it is", title="Networks", title_justify="left")
+    networks = Table("network", "what it is", title="Networks", title_justify="left", show_lines=True)
+    papers = {}  # what a file says of its paper: the names of its networks
     for name, build in _networks().items():
         build = getattr(build, "func", build)  # a variant is a builder with its name filled in
-        networks.add_row(name, build.__doc__.split("\n")[0].replace("``", ""))
+        papers.setdefault(sys.modules[build.__module__].__doc__.split("\n")[0], []).append(name)
+    for idea, names in papers.items():
+        networks.add_row("\n".join(names), idea)
     recipes = Table("recipe", "what it trains", title="Recipes", title_justify="left")
     for name, recipe in _recipes().items():
         recipes.add_row(name, recipe.description)

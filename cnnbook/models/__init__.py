@@ -58,10 +58,10 @@ _VARIANTS = {
 
 NETWORKS = {
     "lenet1989": lenet1989, "lenet5": lenet5, "lenet5_dense": lenet5_dense, "mcdnn_column": mcdnn_column,
-    "zfnet": zfnet, "unet": unet, "kimcnn_rand": kimcnn,
+    "zfnet": zfnet, **{name: partial(builder, name) for builder, names in _VARIANTS.items() for name in names},
+    "mobilenet_v3": mobilenet_v3, "unet": unet, "kimcnn_rand": kimcnn,  # the large MobileNetV3
     **{f"kimcnn_{kind}": partial(kimcnn, f"kimcnn_{kind}", vectors="random")
        for kind in ("static", "nonstatic", "multichannel")},
-    **{name: partial(builder, name) for builder, names in _VARIANTS.items() for name in names},
 }  # fmt: skip
 
 __all__ = [
