@@ -2,6 +2,7 @@
 
     python benchmarks/models.py
     python benchmarks/models.py --networks all --json models.json
+    python benchmarks/models.py --read benchmarks/models-tensorflow.json      # a run that was kept
     python benchmarks/models.py --null                        # theirs against theirs: what chance alone does
     python benchmarks/models.py --processes 2 --size 64       # does it run at all
     KERAS_BACKEND=torch python benchmarks/models.py --networks resnet18 squeezenet    # beside plain PyTorch
@@ -39,6 +40,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from scipy import stats
+from tqdm import tqdm
 
 DEFAULT = ("vgg16", "resnet50", "densenet121", "mobilenet_v2")
 QUANTITIES = {  # unit, decimals, and what more than theirs and less than theirs is called
@@ -204,16 +206,6 @@ def table(measured, confidence):
     return rows
 
 
-def show(rows, confidence):
-    width = max(len(row["network"]) for row in rows)
-    print(f"{'':{width}s}  {'':11s}  {'ours':>8s}     {'theirs':>8s}      ratio  {confidence * 100:g}% interval")
-    for row in rows:
-        ours, theirs = (f"{row[side]:8.{row['digits']}f} {row['unit']:2s}" for side in ("ours", "theirs"))
-        interval = f"{row['low']:.3f} to {row['high']:.3f}"
-        print(f"{row['network']:{width}s}  {row['quantity']:11s}  {ours}  {theirs}  {row['ratio']:6.3f}  {interval:16s}"
-              f"  {row['verdict']}")  # fmt: skip
-
-
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", default=DEFAULT, metavar="NAME",
@@ -228,6 +220,7 @@ def arguments():
     parser.add_argument("--processor-time", action="store_true", help="of all threads, not the clock on the wall")
     parser.add_argument("--null", action="store_true", help="theirs against theirs; judges nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured")
+    parser.add_argument("--read", type=Path, metavar="FILE", help="print the table of such a file, and measure nothing")
     parser.add_argument("--side", choices=("ours", "theirs"), help=argparse.SUPPRESS)  # measure once, print JSON
     args = parser.parse_args()
     for option, least in (("processes", 2), ("size", 32), ("batch", 1), ("steps", 1)):
@@ -237,6 +230,8 @@ def arguments():
         parser.error(f"--confidence must be at least 0.5 and less than 1, got {args.confidence}")
     if args.json and args.json.is_dir():
         parser.error(f"--json must be a file, got the folder {args.json}")
+    if args.read and not args.read.is_file():
+        parser.error(f"--read must be a file that --json wrote, got {args.read}")
     if list(args.networks) == ["all"]:
         args.networks = list(MAPS)
     known = [*MAPS, *written()]
@@ -249,6 +244,32 @@ def arguments():
     return args
 
 
+def report(record):
+    """Print what was run, where and when, and the table; the exit code."""
+    setting, shapes, rows = record["setting"], record["shapes"], record["rows"]
+    versions = " ".join(f"{package} {version}" for package, version in record["versions"].items())
+    print(f"{versions}, {record['hardware']}, {record['date']}")
+    sizes = dict.fromkeys("x".join(map(str, shape)) for shape in shapes.values())
+    of = lambda size: " ".join(name for name in shapes if "x".join(map(str, shapes[name])) == size)
+    print(f"batch {setting['batch']}, images {', '.join(f'{size} ({of(size)})' for size in sizes)}"
+          + (", XLA" if setting["jit"] else ", no XLA")
+          + (", processor time" if setting["processor_time"] else ""))  # fmt: skip
+    confidence = setting["confidence"] * 100
+    width = max(len(row["network"]) for row in rows)
+    print(f"{'':{width}s}  {'':11s}  {'ours':>8s}     {'theirs':>8s}      ratio  {confidence:g}% interval   pairs")
+    for row in rows:
+        ours, theirs = (f"{row[side]:8.{row['digits']}f} {row['unit']:2s}" for side in ("ours", "theirs"))
+        interval = f"{row['low']:.3f} to {row['high']:.3f}"
+        print(f"{row['network']:{width}s}  {row['quantity']:11s}  {ours}  {theirs}  {row['ratio']:6.3f}  {interval:16s}"
+              f"  {row['pairs']:2d}  {row['verdict']}")  # fmt: skip
+    if setting["null"]:
+        print("theirs against theirs: what these intervals say is chance")
+        return 0
+    worse = [f"{row['network']} {row['quantity']}" for row in rows if row["verdict"].isupper()]
+    print(f"slower or larger than theirs: {', '.join(worse) if worse else 'none seen'}")
+    return 1 if worse else 0
+
+
 def main():
     args = arguments()
     if args.side:
@@ -257,47 +278,34 @@ def main():
         shape = input_shape(name, args.size)
         print(json.dumps(measure(name, args.side, shape, args.batch, args.steps, args.jit, clock)))
         return 0
+    if args.read:
+        return report(json.loads(args.read.read_text(encoding="utf-8")))
     start = time.perf_counter()
-    options = ("processes", "batch", "steps", "confidence", "jit", "processor_time", "null")
-    setting = {option: getattr(args, option) for option in options}
-    shapes = {name: input_shape(name, args.size) for name in args.networks}
-    versions = " ".join(f"{package} {version}" for package, version in backend.versions().items())
-    print(f"{versions}, {backend.hardware()}")
-    print(f"{args.processes} pairs of processes, batch {args.batch}, images " + ", ".join(
-        f"{'x'.join(map(str, shape))} ({' '.join(name for name in shapes if shapes[name] == shape)})"
-        for shape in dict.fromkeys(shapes.values())) + (", XLA" if args.jit else ", no XLA")
-        + (", processor time" if args.processor_time else ""), flush=True)  # fmt: skip
     measured = {name: {"ours": [], "theirs": []} for name in args.networks}
+    # The pairs are outermost, so that a network's pairs lie far apart in time.
+    todo = [(pair, name) for pair in range(args.processes) for name in measured]
     try:
-        for pair in range(args.processes):  # outermost, so that a network's pairs lie far apart in time
-            for name, sides in measured.items():
-                for side in ("ours", "theirs") if pair % 2 == 0 else ("theirs", "ours"):
-                    sides[side].append(in_fresh_process(name, "theirs" if args.null else side, args))
-            minutes = (time.perf_counter() - start) / 60
-            print(f"pair {pair + 1} of {args.processes}, {minutes:.1f} minutes", file=sys.stderr, flush=True)
+        for pair, name in tqdm(todo, unit="pair"):
+            for side in ("ours", "theirs") if pair % 2 == 0 else ("theirs", "ours"):
+                measured[name][side].append(in_fresh_process(name, "theirs" if args.null else side, args))
     except KeyboardInterrupt:
         measured = complete(measured)
         if not measured:
             sys.exit("interrupted before any network had two pairs")
         print("interrupted: these are the pairs that were complete")
-    rows = table(measured, args.confidence)
-    show(rows, args.confidence)
+    options = ("processes", "batch", "steps", "confidence", "jit", "processor_time", "null")
+    record = {
+        "command": " ".join(["python", *sys.argv]), "setting": {option: getattr(args, option) for option in options},
+        "backend": backend.name(), "versions": backend.versions(), "hardware": backend.hardware(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(), "seconds": round(time.perf_counter() - start),
+        "shapes": {name: input_shape(name, args.size) for name in measured},
+        "rows": table(measured, args.confidence), "measured": measured,
+    }  # fmt: skip
     if args.json:
-        record = {
-            "command": " ".join(["python", *sys.argv]), "setting": setting, "shapes": shapes, "rows": rows,
-            "measured": measured, "backend": backend.name(), "versions": backend.versions(),
-            "hardware": backend.hardware(), "seconds": round(time.perf_counter() - start),
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        }  # fmt: skip
         with files.whole(args.json, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1)
+            json.dump(record, file)
             file.write("\n")
-    if args.null:
-        print("theirs against theirs: what these intervals say is chance")
-        return 0
-    worse = [f"{row['network']} {row['quantity']}" for row in rows if row["verdict"].isupper()]
-    print(f"slower or larger than theirs: {', '.join(worse) if worse else 'none seen'}")
-    return 1 if worse else 0
+    return report(record)
 
 
 if __name__ == "__main__":
