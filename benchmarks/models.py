@@ -127,7 +127,7 @@ def measure(name, side, shape, batch, steps, jit, clock=time.perf_counter):
     def seconds(function, *arguments):
         start = clock()
         result = function(*arguments)
-        return clock() - start, result
+        return round(clock() - start, 6), result
 
     random = np.random.default_rng(0)
     x = random.normal(size=(batch, *shape)).astype("float32")

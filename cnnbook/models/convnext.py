@@ -6,8 +6,8 @@ https://arxiv.org/abs/2201.03545
     tiny        stem       stage1     stage2      stage3      stage4    average
     224x224x3   56x56x96   56x56x96   28x28x192   14x14x384   7x7x768   768
 
-Departures: logits, where the paper has a softmax. Kernels start with a standard deviation of 0.02, as in the authors'
-code.
+Departures: logits, where the paper has a softmax. Kernels start uniform, with the standard deviation of the
+authors' Gaussian.
 """
 
 import keras
@@ -25,8 +25,8 @@ NETS = {
 
 
 def start():
-    """How kernels start. Each takes its own: one that is shared draws the same numbers again."""
-    return keras.initializers.TruncatedNormal(stddev=0.02)
+    """How a kernel starts, with a deviation of 0.02. Each takes its own: one that is shared draws the same again."""
+    return keras.initializers.RandomUniform(-0.02 * 3**0.5, 0.02 * 3**0.5)
 
 
 def conv(x, filters, kernel, name):

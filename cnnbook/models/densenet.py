@@ -9,7 +9,8 @@ https://arxiv.org/abs/1608.06993
 Each block of a stage adds 32 maps, the growth rate; a transition between stages halves the maps and each side. The
 number counts convolutions and the dense layer.
 
-Departures: logits, where the paper has a softmax. No densenet264, the table's last column.
+Departures: logits, where the paper has a softmax. No densenet264, the table's last column. Kernels start
+uniform, with the variance of the paper's Gaussian.
 """
 
 import keras

@@ -11,6 +11,7 @@ Shapes are those that leave a stage; the paper's table has those that enter it. 
 
 Departures: logits, where the paper has a softmax. What the paper leaves open is as in the authors' code: the
 coefficients of B1 to B7, filters in multiples of 8, a squeeze to a quarter of the channels that enter the block.
+Kernels start uniform, with the variance of the authors' Gaussian.
 """
 
 import math
@@ -18,7 +19,7 @@ import math
 import keras
 from keras import layers
 
-from ._layers import HE, check_image, check_variant, scaled
+from ._layers import check_image, check_variant, scaled
 
 VARIANTS = {
     #                   width, depth, resolution, dropout
@@ -43,7 +44,8 @@ STAGES = {  # of B0
     8: (6,         3,      1,       320,     1),  # 7x7x320
 }  # fmt: skip
 
-START = {"class_name": "VarianceScaling", "config": HE["config"] | {"mode": "fan_out"}}  # the way back
+# He et al. 2015, the way back. A dict, of which each layer makes its own initializer.
+START = {"class_name": "VarianceScaling", "config": {"scale": 2.0, "mode": "fan_out", "distribution": "uniform"}}
 
 
 def rounded(filters):

@@ -12,6 +12,7 @@ https://arxiv.org/abs/1512.03385
 plain18 and plain34 are the paper's networks without shortcuts. The number counts convolutions and the dense layer.
 
 Departures: logits, where the paper has a softmax. No biases before batch normalisation, whose shift does their work.
+Kernels start uniform, with the variance of the paper's Gaussian.
 """
 
 from functools import partial

@@ -9,6 +9,7 @@ https://arxiv.org/abs/1611.05431
 The paper calls these 32x4d: at stage 1 the cardinality is 32 and each path is 4 maps wide.
 
 Departures: logits, where the paper has a softmax. No biases before batch normalisation, whose shift does their work.
+Kernels start uniform, with the variance of the paper's Gaussian.
 """
 
 import keras

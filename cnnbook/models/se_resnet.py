@@ -7,6 +7,7 @@ Hu, Shen, Sun: Squeeze-and-Excitation Networks, CVPR 2018, table 1. https://arxi
 
 Departures: logits, where the paper has a softmax. No biases before batch normalisation, whose shift does their work.
 The stem's pooling is padded alike on all sides, as ResNet's; the authors' files let the last window hang over.
+Kernels start uniform, with the variance of the paper's Gaussian.
 """
 
 import keras

@@ -13,6 +13,7 @@ The convolutions are not padded, so 184 rows and columns are lost; padding="same
 
 Departures: logits, where the paper has a softmax. Dropout of a half behind down4 and the bottom: the paper says where
 but not how much, the authors' Caffe file does. That file has a ReLU behind each up-convolution; the paper has none.
+Kernels start uniform, with the variance of the paper's Gaussian.
 """
 
 import keras
