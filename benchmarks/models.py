@@ -294,8 +294,10 @@ def main():
             sys.exit("interrupted before any network had two pairs")
         print("interrupted: these are the pairs that were complete")
     options = ("processes", "batch", "steps", "confidence", "jit", "processor_time", "null")
+    words = [Path(word).name if word == str(args.json) else word for word in sys.argv[1:]]  # nobody else has the folder
     record = {
-        "command": " ".join(["python", *sys.argv]), "setting": {option: getattr(args, option) for option in options},
+        "command": " ".join(["python benchmarks/models.py", *words]),
+        "setting": {option: getattr(args, option) for option in options},
         "backend": backend.name(), "versions": backend.versions(), "hardware": backend.hardware(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(), "seconds": round(time.perf_counter() - start),
         "shapes": {name: input_shape(name, args.size) for name in measured},
