@@ -49,16 +49,16 @@ def test_the_interval_is_that_of_the_paired_t_test(factor, verdict):
 def test_both_sides_of_a_pair_are_measured_in_processes_of_their_own(call, tmp_path):
     file = tmp_path / "models.json"
     smallest = ("--size", 32, "--batch", 1, "--steps", 1)
-    code, shown, _ = call("--networks", "mobilenet_v3_small", "--processes", 2, *smallest, "--json", file)
+    code, shown, _ = call("--networks", "mobilenet_v1", "--processes", 2, *smallest, "--json", file)
     record = json.loads(file.read_text())
-    sides = record["measured"]["mobilenet_v3_small"]
+    sides = record["measured"]["mobilenet_v1"]
     assert [len(sides[side]) for side in ("ours", "theirs")] == [2, 2]
     assert all(one[quantity] > 0 for side in sides.values() for one in side for quantity in benchmark.QUANTITIES)
-    assert {one["parameters"] for side in sides.values() for one in side} == {2_554_968}  # with moving statistics
-    assert record["backend"] == backend.name() and record["shapes"] == {"mobilenet_v3_small": [32, 32, 3]}
+    assert {one["parameters"] for side in sides.values() for one in side} == {4_253_864}  # with moving statistics
+    assert record["backend"] == backend.name() and record["shapes"] == {"mobilenet_v1": [32, 32, 3]}
     assert code == (1 if any(row["verdict"].isupper() for row in record["rows"]) else 0)
     assert call("--read", file) == (code, shown, "")
-    assert all(word in shown for word in (*benchmark.QUANTITIES, record["date"], "32x32x3 (mobilenet_v3_small)"))
+    assert all(word in shown for word in (*benchmark.QUANTITIES, record["date"], "32x32x3 (mobilenet_v1)"))
 
 
 def test_pairs_that_were_cut_short_are_left_out():
