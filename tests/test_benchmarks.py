@@ -45,6 +45,7 @@ def test_the_interval_is_that_of_the_paired_t_test(factor, verdict):
     assert found == verdict
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(backend.name() == "jax", reason="four processes compile the network for minutes")
 def test_both_sides_of_a_pair_are_measured_in_processes_of_their_own(call, tmp_path):
     file = tmp_path / "models.json"
