@@ -15,8 +15,8 @@ maps.
 
 Departures: logits, where the paper has a softmax. No biases in convolutions. The paper's networks for ImageNet have
 101, 152 and 200 layers; 18, 34 and 50 are the first paper's stages in the same manner. Shortcuts project in all CIFAR
-networks, as in the authors' code; the first paper's have zeros for new maps. Kernels
-start uniform, with the variance of the paper's Gaussian.
+networks, as in the authors' code; the first paper's have zeros for new maps. Kernels start uniform, of
+variance 2 / fan-in; the authors' code draws Gaussians of variance 2 / fan-out.
 """
 
 import keras
