@@ -4,6 +4,7 @@
     python benchmarks/models.py --networks all --json models.json
     python benchmarks/models.py --read benchmarks/models-tensorflow.json      # a run that was kept
     python benchmarks/models.py --null                        # theirs against theirs: what chance alone does
+    python benchmarks/models.py --networks vgg16 --without-dropout            # theirs has none
     python benchmarks/models.py --processes 2 --size 64       # does it run at all
     KERAS_BACKEND=torch python benchmarks/models.py --networks resnet18 squeezenet    # beside plain PyTorch
 
@@ -74,11 +75,14 @@ def input_shape(name, size):
 class InKeras:
     """A network of ours or of keras.applications, and what is done with it."""
 
-    def __init__(self, name, side, shape):
+    def __init__(self, name, side, shape, dropout=True):
         if side == "ours":
             self.model = models.NETWORKS[name](input_shape=shape)
         else:
             self.model = MAPS[name][0](weights=None, classifier_activation=None, input_shape=shape)
+        for layer in self.model.layers:
+            if isinstance(layer, keras.layers.Dropout) and not dropout:
+                layer.rate = 0  # nothing is drawn then
         self.layers, self.parameters = len(self.model.layers), self.model.count_params()
 
     def compile(self, jit):
@@ -121,7 +125,7 @@ class InPyTorch:
             self.model(self.tensor(x)).numpy()
 
 
-def measure(name, side, shape, batch, steps, jit, clock=time.perf_counter):
+def measure(name, side, shape, batch, steps, jit, dropout=True, clock=time.perf_counter):
     """One process's measurement: a dict of the quantities, the single times, and what was built."""
 
     def seconds(function, *arguments):
@@ -133,7 +137,7 @@ def measure(name, side, shape, batch, steps, jit, clock=time.perf_counter):
     x = random.normal(size=(batch, *shape)).astype("float32")
     y = random.integers(CLASSES, size=batch)
     if name in MAPS or side == "ours":
-        build, net = seconds(InKeras, name, side, shape)
+        build, net = seconds(InKeras, name, side, shape, dropout)
     else:
         build, net = seconds(InPyTorch, name)
         x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
@@ -168,6 +172,7 @@ def in_fresh_process(name, side, args):
     command = [sys.executable, __file__, "--side", side, "--networks", name, "--size", str(args.size)]
     command += ["--batch", str(args.batch), "--steps", str(args.steps), *(["--jit"] if args.jit else [])]
     command += ["--processor-time"] if args.processor_time else []
+    command += ["--without-dropout"] if args.without_dropout else []
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2"}
     result = subprocess.run(command, capture_output=True, text=True, env=quiet | dict(os.environ))
     if result.returncode:
@@ -218,6 +223,8 @@ def arguments():
     parser.add_argument("--confidence", type=float, default=0.95, help="of the interval (default 0.95)")
     parser.add_argument("--jit", action="store_true", help="compile both with XLA; always so on JAX")
     parser.add_argument("--processor-time", action="store_true", help="of all threads, not the clock on the wall")
+    parser.add_argument("--without-dropout", action="store_true",
+                        help="a rate of 0 in both: of several papers' dropout keras.applications has none")  # fmt: skip
     parser.add_argument("--null", action="store_true", help="theirs against theirs; judges nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured")
     parser.add_argument("--read", type=Path, metavar="FILE", help="print the table of such a file, and measure nothing")
@@ -253,7 +260,8 @@ def report(record):
     of = lambda size: " ".join(name for name in shapes if "x".join(map(str, shapes[name])) == size)
     print(f"batch {setting['batch']}, images {', '.join(f'{size} ({of(size)})' for size in sizes)}"
           + (", XLA" if setting["jit"] else ", no XLA")
-          + (", processor time" if setting["processor_time"] else ""))  # fmt: skip
+          + (", processor time" if setting["processor_time"] else "")
+          + (", without dropout" if setting.get("without_dropout") else ""))  # fmt: skip
     confidence = setting["confidence"] * 100
     width = max(len(row["network"]) for row in rows)
     print(f"{'':{width}s}  {'':11s}  {'ours':>8s}     {'theirs':>8s}      ratio  {confidence:g}% interval   pairs")
@@ -276,7 +284,8 @@ def main():
         (name,) = args.networks
         clock = time.process_time if args.processor_time else time.perf_counter
         shape = input_shape(name, args.size)
-        print(json.dumps(measure(name, args.side, shape, args.batch, args.steps, args.jit, clock)))
+        one = measure(name, args.side, shape, args.batch, args.steps, args.jit, not args.without_dropout, clock)
+        print(json.dumps(one))
         return 0
     if args.read:
         return report(json.loads(args.read.read_text(encoding="utf-8")))
@@ -293,7 +302,7 @@ def main():
         if not measured:
             sys.exit("interrupted before any network had two pairs")
         print("interrupted: these are the pairs that were complete")
-    options = ("processes", "batch", "steps", "confidence", "jit", "processor_time", "null")
+    options = ("processes", "batch", "steps", "confidence", "jit", "processor_time", "without_dropout", "null")
     words = [Path(word).name if word == str(args.json) else word for word in sys.argv[1:]]  # nobody else has the folder
     record = {
         "command": " ".join(["python benchmarks/models.py", *words]),

@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from scipy import stats
@@ -50,7 +51,8 @@ def test_the_interval_is_that_of_the_paired_t_test(factor, verdict):
 def test_both_sides_of_a_pair_are_measured_in_processes_of_their_own(call, tmp_path):
     file = tmp_path / "models.json"
     smallest = ("--size", 32, "--batch", 1, "--steps", 1)
-    code, shown, _ = call("--networks", "mobilenet_v1", "--processes", 2, *smallest, "--json", file)
+    options = ("--networks", "mobilenet_v1", "--processes", 2, "--without-dropout")
+    code, shown, _ = call(*options, *smallest, "--json", file)
     record = json.loads(file.read_text())
     sides = record["measured"]["mobilenet_v1"]
     assert [len(sides[side]) for side in ("ours", "theirs")] == [2, 2]
@@ -59,7 +61,18 @@ def test_both_sides_of_a_pair_are_measured_in_processes_of_their_own(call, tmp_p
     assert record["backend"] == backend.name() and record["shapes"] == {"mobilenet_v1": [32, 32, 3]}
     assert code == (1 if any(row["verdict"].isupper() for row in record["rows"]) else 0)
     assert call("--read", file) == (code, shown, "")
-    assert all(word in shown for word in (*benchmark.QUANTITIES, record["date"], "32x32x3 (mobilenet_v1)"))
+    said = (*benchmark.QUANTITIES, record["date"], "32x32x3 (mobilenet_v1)", "without dropout")
+    assert all(word in shown for word in said)
+
+
+@pytest.mark.parametrize("side", ["ours", "theirs"])
+def test_without_dropout_no_layer_draws(side):
+    rates = lambda dropout: {
+        layer.rate
+        for layer in benchmark.InKeras("mobilenet_v3_small", side, (32, 32, 3), dropout).model.layers
+        if isinstance(layer, keras.layers.Dropout)
+    }
+    assert rates(dropout=True) == {0.2} and rates(dropout=False) == {0}
 
 
 def test_pairs_that_were_cut_short_are_left_out():
