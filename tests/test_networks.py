@@ -135,12 +135,18 @@ def test_two_streams_meet_in_conv3_only():
 
 
 @pytest.mark.parametrize(
-    ("shortcut", "trainable"),
-    [("A", 21_623_848), ("B", 21_797_672), ("C", 21_797_672 + 3 * 4_224 + 3 * 16_640 + 5 * 66_048 + 2 * 263_168)],
+    ("variant", "shortcut", "trainable"),
+    [
+        ("resnet34", "A", 21_623_848),
+        ("resnet34", "B", 21_797_672),
+        ("resnet34", "C", 21_797_672 + 3 * 4_224 + 3 * 16_640 + 5 * 66_048 + 2 * 263_168),
+        ("resnet20_cifar", "B", 272_474),  # these two: imgclsmob (pytorchcv), README.md, CIFAR-10
+        ("resnet110_cifar", "B", 1_730_714),
+    ],
 )
-def test_the_shortcuts_of_section_4_1(shortcut, trainable):
-    """A has no weights, B projects at three places, C at all 16: ``filters**2`` weights, a scale and a shift a map."""
-    model = models.resnet("resnet34", shortcut=shortcut)
+def test_the_shortcuts_of_section_4_1(variant, shortcut, trainable):
+    """A has no weights, B projects where the size changes, C in every block: a 1x1 kernel, a scale and a shift."""
+    model = models.resnet(variant, shortcut=shortcut)
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == trainable
 
 
