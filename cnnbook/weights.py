@@ -36,9 +36,9 @@ _INCEPTION = [("output", "predictions")] + [
 ]  # fmt: skip
 _DENSENET = [
     ("stem_conv", "conv1_conv"), ("stem_conv_bn", "conv1_bn"), ("final_bn", "bn"), ("output", "predictions"),
-    (r"stage(\d)_block(\d+)_conv1_bn", lambda m: f"conv{int(m[1]) + 1}_block{m[2]}_0_bn"),
-    (r"stage(\d)_block(\d+)_conv2_bn", lambda m: f"conv{int(m[1]) + 1}_block{m[2]}_1_bn"),
-    (r"stage(\d)_block(\d+)_conv(\d)", lambda m: f"conv{int(m[1]) + 1}_block{m[2]}_{m[3]}_conv"),
+    (r"stage(\d)_layer(\d+)_conv1_bn", lambda m: f"conv{int(m[1]) + 1}_block{m[2]}_0_bn"),
+    (r"stage(\d)_layer(\d+)_conv2_bn", lambda m: f"conv{int(m[1]) + 1}_block{m[2]}_1_bn"),
+    (r"stage(\d)_layer(\d+)_conv(\d)", lambda m: f"conv{int(m[1]) + 1}_block{m[2]}_{m[3]}_conv"),
     (r"transition(\d)_conv(_bn)?", lambda m: f"pool{int(m[1]) + 1}_{'bn' if m[2] else 'conv'}"),
 ]  # fmt: skip
 _XCEPTION = [("output", "predictions")] + [

@@ -78,15 +78,15 @@ STAGES = {  # (height, width, filters) of layers, from the papers' tables
                   "mixed10_out": (8, 8, 2048), "pool_out": (2048,)},
 }  # fmt: skip
 STAGES |= {
-    "densenet121": {  # sizes from table 1; maps by its rule: 64 + 32 a block, halved by each transition
-        "stem_conv": (112, 112, 64), "stem_out": (56, 56, 64), "stage1_block6_out": (56, 56, 256),
-        "transition1_conv": (56, 56, 128), "transition1_out": (28, 28, 128), "stage2_block12_out": (28, 28, 512),
-        "transition2_out": (14, 14, 256), "stage3_block24_out": (14, 14, 1024), "transition3_out": (7, 7, 512),
-        "stage4_block16_out": (7, 7, 1024), "final_out": (7, 7, 1024), "average_out": (1024,)},
-    "densenet169": {"stage1_block6_out": (56, 56, 256), "stage2_block12_out": (28, 28, 512),
-                    "stage3_block32_out": (14, 14, 1280), "stage4_block32_out": (7, 7, 1664)},
-    "densenet201": {"stage1_block6_out": (56, 56, 256), "stage2_block12_out": (28, 28, 512),
-                    "stage3_block48_out": (14, 14, 1792), "stage4_block32_out": (7, 7, 1920)},
+    "densenet121": {  # sizes from table 1; maps by its rule: 64 + 32 a layer, halved by each transition
+        "stem_conv": (112, 112, 64), "stem_out": (56, 56, 64), "stage1_layer6_out": (56, 56, 256),
+        "transition1_conv": (56, 56, 128), "transition1_out": (28, 28, 128), "stage2_layer12_out": (28, 28, 512),
+        "transition2_out": (14, 14, 256), "stage3_layer24_out": (14, 14, 1024), "transition3_out": (7, 7, 512),
+        "stage4_layer16_out": (7, 7, 1024), "final_out": (7, 7, 1024), "average_out": (1024,)},
+    "densenet169": {"stage1_layer6_out": (56, 56, 256), "stage2_layer12_out": (28, 28, 512),
+                    "stage3_layer32_out": (14, 14, 1280), "stage4_layer32_out": (7, 7, 1664)},
+    "densenet201": {"stage1_layer6_out": (56, 56, 256), "stage2_layer12_out": (28, 28, 512),
+                    "stage3_layer48_out": (14, 14, 1792), "stage4_layer32_out": (7, 7, 1920)},
     "squeezenet": {
         "conv1": (111, 111, 96), "pool1_out": (55, 55, 96), "fire2_out": (55, 55, 128), "fire3_out": (55, 55, 128),
         "fire4_out": (55, 55, 256), "pool4_out": (27, 27, 256), "fire5_out": (27, 27, 256),

@@ -12,11 +12,11 @@ from networks import assert_published
 
 TRAINABLE = {  # summed by hand from the papers' tables
     "fcn32s": 134_346_581, "fcn16s": 134_364_410, "fcn8s": 134_376_863, "unet": 31_030_658,
-    "kimcnn_rand": 5_990_402, "kimcnn_static": 360_902, "kimcnn_nonstatic": 5_990_402, "kimcnn_multichannel": 5_990_402,
+    "kimcnn_rand": 5_990_702, "kimcnn_static": 360_902, "kimcnn_nonstatic": 5_990_702, "kimcnn_multichannel": 5_990_702,
     "dqn": 1_693_362, "dqn_2013": 680_770,
 }  # fmt: skip
 FIXED = {"fcn32s": 64 * 64 * 21 * 21, "fcn16s": 32 * 32 * 21 * 21, "fcn8s": 16 * 16 * 21 * 21,
-         "kimcnn_static": 18_765 * 300, "kimcnn_multichannel": 18_765 * 300}  # fmt: skip
+         "kimcnn_static": 18_766 * 300, "kimcnn_multichannel": 18_766 * 300}  # fmt: skip
 
 FCN = {"stage1_out": (112, 112, 64), "stage2_out": (56, 56, 128), "stage3_out": (28, 28, 256),
        "stage4_out": (14, 14, 512), "stage5_out": (7, 7, 512), "fc6": (7, 7, 4096), "fc7": (7, 7, 4096),
@@ -127,6 +127,7 @@ def test_bad_arguments_are_named(name, argument, value):
 @pytest.mark.parametrize(("argument", "value"), [
     ("length", 4), ("length", 5.0), ("length", None), ("vocabulary", 0), ("classes", 0), ("embedding", True),
     ("vectors", VECTORS[:, :4]), ("vectors", VECTORS[:49]), ("vectors", 3), ("vectors", "zeros"), ("width", 1e-9),
+    ("vectors", VECTORS.astype(str)), ("vectors", VECTORS * 1j), ("vectors", np.full_like(VECTORS, np.nan)),
 ])  # fmt: skip
 def test_bad_arguments_of_a_sentence_are_named(name, argument, value):
     with pytest.raises(ValueError, match=f"{argument} must be .*got "):
@@ -135,7 +136,7 @@ def test_bad_arguments_of_a_sentence_are_named(name, argument, value):
 
 @pytest.mark.parametrize("name", ["kimcnn_static", "kimcnn_nonstatic", "kimcnn_multichannel"])
 def test_vectors_that_are_missing_are_asked_for(name):
-    with pytest.raises(ValueError, match=r'vectors must be an array of shape \(50, 8\) or "random" .*got None'):
+    with pytest.raises(ValueError, match=r'vectors .* finite numbers of shape \(50, 8\) or "random" .*got None'):
         small(name, vectors=None)
     for vectors in (VECTORS, "random"):
         found = [x.embeddings for x in small(name, vectors=vectors).layers if x.name.startswith("embedding")]
@@ -143,11 +144,11 @@ def test_vectors_that_are_missing_are_asked_for(name):
         assert len(found) == (2 if name == "kimcnn_multichannel" else 1)
         for each in found:
             np.testing.assert_array_equal(each, VECTORS if vectors is VECTORS else found[0])
-    with pytest.raises(ValueError, match="vectors must be None for kimcnn_rand, got shape"):
+    with pytest.raises(ValueError, match="vectors must be None for kimcnn_rand, got "):
         small("kimcnn_rand", vectors="random")
 
 
-@pytest.mark.parametrize("builder", [models.fcn, models.kimcnn, models.dqn])
+@pytest.mark.parametrize("builder", [models.fcn, models.unet, models.kimcnn, models.dqn])
 @pytest.mark.parametrize("variant", ["x", None, 3, ["fcn8s"]])
 def test_an_unknown_variant_lists_the_known(builder, variant):
     with pytest.raises(ValueError, match=r"variant must be one of \w+, .*got "):
@@ -182,12 +183,22 @@ def test_unet_takes_the_sizes_that_figure_1_can():
         for _ in range(4):
             size, even = (size - 4) // 2, even and size % 2 == 0
         if even:
-            assert models.unet((n, 188, 1), width=1 / 64).output_shape[1] == n - 184
+            assert models.unet(input_shape=(n, 188, 1), width=1 / 64).output_shape[1] == n - 184
         else:
             with pytest.raises(ValueError, match="poolings"):
-                models.unet((n, 188, 1), width=1 / 64)
-    with pytest.raises(ValueError, match='padding must be "valid" or "same", got'):
+                models.unet(input_shape=(n, 188, 1), width=1 / 64)
+    with pytest.raises(ValueError, match="padding must be one of valid, same, got 'full'"):
         models.unet(padding="full")
+
+
+def test_the_up_convolutions_start_with_the_papers_variance():
+    """Ronneberger et al. 2015, section 3: 2 / N, for N values that one output reads; an up-convolution's reads 1x1."""
+    for layer in small("unet", width=1 / 2).layers:
+        if layer.name.endswith(("upconv", "conv1", "_out")) and layer.weights:
+            kernel = keras.ops.convert_to_numpy(layer.kernel)
+            reads = kernel.shape[-1] if "upconv" in layer.name else np.prod(kernel.shape[:3])
+            if kernel.size > 10_000:
+                assert (kernel / np.sqrt(2 / reads)).std() == pytest.approx(1, abs=0.05), layer.name
 
 
 def test_fcn_is_vgg16_everywhere():

@@ -65,7 +65,8 @@ def test_the_smallest_input_works_and_a_smaller_one_is_refused(name):
     ("argument", "value"),
     [
         ("input_shape", (224, 224)), ("input_shape", (224, 224, 0)), ("input_shape", (None, None, 3)),
-        ("input_shape", 224), ("input_shape", (224.0, 224.0, 3)), ("classes", 0), ("classes", 2.5), ("classes", True),
+        ("input_shape", 224), ("input_shape", (224.0, 224.0, 3)), ("input_shape", ()), ("input_shape", 0),
+        ("classes", 0), ("classes", 2.5), ("classes", True),
         ("width", 0), ("width", -1), ("width", float("nan")), ("width", "1"), ("width", 1e-9),
     ],
 )  # fmt: skip
@@ -76,7 +77,7 @@ def test_bad_arguments_are_named(name, argument, value):
 
 @pytest.mark.parametrize(("builder", "known"), [
     (models.alexnet, "alexnet, alexnet_two_stream"), (models.vgg, "vgg11"), (models.nin, "nin, nin_cifar"),
-    (models.googlenet, "googlenet, googlenet_aux"), (models.resnet, "plain18, plain34"),
+    (models.zfnet, "zfnet"), (models.googlenet, "googlenet, googlenet_aux"), (models.resnet, "plain18, plain34"),
     (models.bn_inception, "bn_inception"), (models.inception, "inception_v2, inception_v2_aux, inception_v3"),
     (models.preact_resnet, "preact_resnet18"), (models.resnext, "resnext50"), (models.se_resnet, "se_resnet50"),
     (models.densenet, "densenet121, densenet169"), (models.squeezenet, "squeezenet"), (models.xception, "xception"),
@@ -118,6 +119,40 @@ def test_local_response_normalization_by_hand():
     found = keras.ops.convert_to_numpy(LocalResponseNormalization()(x))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert np.abs(expected / x - 2**-0.75).max() > 0.01  # the neighbours matter at this scale
+
+
+def test_local_response_normalization_in_half_precision():
+    """Squares are taken in float32: in float16 those of values from 256 on would be infinite, and the quotient 0."""
+    x = np.random.default_rng(0).normal(0, 2000, (2, 3, 4, 7)).astype("float16")
+    found = LocalResponseNormalization(dtype="mixed_float16")(x)
+    assert keras.backend.standardize_dtype(found.dtype) == "float16"
+    exact = LocalResponseNormalization()(x.astype("float32"))
+    np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, (found, exact)), rtol=2e-3)
+    assert (np.abs(x) > 256).any()
+
+
+@pytest.mark.parametrize("width", [0.03, 0.3, 1 / 3])
+def test_two_streams_have_as_many_filters_at_any_width(width):
+    for layer in small("alexnet_two_stream", width=width).layers:
+        if layer.name.startswith("conv"):
+            assert layer.filters % 2 == 0
+    with pytest.raises(ValueError, match=r"width must be .*got 0\.01 "):
+        small("alexnet_two_stream", width=0.01)
+
+
+@pytest.mark.parametrize("name", [*sorted(models.NETWORKS)])
+def test_another_layout_is_refused(name, monkeypatch):
+    """Each network is (batch, height, width, channels); channels first would build another one in silence."""
+    monkeypatch.setattr(keras.config, "image_data_format", lambda: "channels_first")
+    with pytest.raises(ValueError, match=r'image_data_format.* must be "channels_last"'):
+        models.NETWORKS[name]()
+
+
+def test_the_head_of_inception_is_normalised_as_in_section_6():
+    """"BN-auxiliary" of section 6: its fully connected layer is normalised too in v3, in v2 the convolution alone."""
+    for version, normalised in (("v2", ["aux_conv1_bn"]), ("v3", ["aux_conv1_bn", "aux_conv2_bn"])):
+        names = [layer.name for layer in small(f"inception_{version}_aux").layers]
+        assert [name for name in names if name.startswith("aux") and name.endswith("bn")] == normalised
 
 
 def test_two_streams_meet_in_conv3_only():
@@ -223,8 +258,9 @@ def test_the_1001_layers_are_102_million_without_normalisation():
 
 
 def test_an_unknown_placement_is_named():
-    with pytest.raises(ValueError, match=r"placement must be one of original, .*, full, got 'pre'"):
-        small("preact_resnet18", placement="pre")
+    for placement in ("pre", ["full"], None):
+        with pytest.raises(ValueError, match=r"placement must be one of original, .*, full, got "):
+            small("preact_resnet18", placement=placement)
 
 
 def test_bn_inception_is_the_authors_code():

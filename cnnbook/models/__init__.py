@@ -33,6 +33,7 @@ from functools import partial
 _VARIANTS = {
     alexnet: ["alexnet", "alexnet_two_stream"],
     vgg: ["vgg11", "vgg13", "vgg16c", "vgg16", "vgg19"],
+    zfnet: ["zfnet"],
     nin: ["nin", "nin_cifar"],
     googlenet: ["googlenet", "googlenet_aux"],
     bn_inception: ["bn_inception"],
@@ -52,14 +53,16 @@ _VARIANTS = {
     efficientnet: [f"efficientnet_b{n}" for n in range(8)],
     nasnet: ["nasnet_mobile"],
     convnext: [f"convnext_{size}" for size in ("tiny", "small", "base", "large")],
+    unet: ["unet"],
     fcn: ["fcn32s", "fcn16s", "fcn8s"],
     dqn: ["dqn", "dqn_2013"],
 }  # fmt: skip
 
 NETWORKS = {
     "lenet1989": lenet1989, "lenet5": lenet5, "lenet5_dense": lenet5_dense, "mcdnn_column": mcdnn_column,
-    "zfnet": zfnet, **{name: partial(builder, name) for builder, names in _VARIANTS.items() for name in names},
-    "mobilenet_v3": mobilenet_v3, "unet": unet, "kimcnn_rand": kimcnn,  # the large MobileNetV3
+    **{name: partial(builder, name) for builder, names in _VARIANTS.items() for name in names},
+    "mobilenet_v3": mobilenet_v3,  # the large one
+    "kimcnn_rand": kimcnn,
     **{f"kimcnn_{kind}": partial(kimcnn, f"kimcnn_{kind}", vectors="random")
        for kind in ("static", "nonstatic", "multichannel")},
 }  # fmt: skip

@@ -15,10 +15,10 @@ from keras import layers, ops
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 10_000))
 
 
-def check_variant(variant, known):
+def check_variant(variant, known, argument="variant"):
     """Raise a ValueError that lists the known variants, unless ``variant`` is one of them."""
     if not isinstance(variant, str) or variant not in known:
-        raise ValueError(f"variant must be one of {', '.join(known)}, got {variant!r}")
+        raise ValueError(f"{argument} must be one of {', '.join(known)}, got {variant!r}")
 
 
 def check_image(input_shape, classes, smallest, why):
@@ -30,14 +30,20 @@ def check_image(input_shape, classes, smallest, why):
     if not fits or min(input_shape[:2]) < smallest:
         least = f"at least ({smallest}, {smallest}, 1), for {why}"
         raise ValueError(f"input_shape must be (height, width, channels), {least}; got {input_shape!r}")
-    if not _is_count(classes):
-        raise ValueError(f"classes must be an int, at least 1; got {classes!r}")
+    check_count("classes", classes)
+    check_format()
 
 
 def check_count(name, value, smallest=1):
     """Raise a ValueError that names the argument, unless ``value`` is an int and no smaller."""
     if not _is_count(value) or value < smallest:
         raise ValueError(f"{name} must be an int, at least {smallest}; got {value!r}")
+
+
+def check_format():
+    """Raise a ValueError where Keras is set to another layout than ``(batch, height, width, channels)``."""
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError('keras.config.image_data_format() must be "channels_last" for these networks')
 
 
 def scaled(filters, width):
@@ -61,7 +67,7 @@ HE = "he_uniform"
 def conv(x, filters, kernel, strides, name, groups=1):
     """A convolution without bias, for batch normalisation to follow; ceil(n / strides) outputs along a side of n.
 
-    A strided one is padded alike on all sides, as in the papers on residual networks; "same" would pad the end more.
+    A strided one is padded alike on all sides, as in the residual networks' code; "same" would pad the end more.
     """
     if strides > 1 and kernel > 1:
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
@@ -71,7 +77,7 @@ def conv(x, filters, kernel, strides, name, groups=1):
 
 
 def norm(x, name):
-    """Batch normalisation with the constants of the papers on residual networks."""
+    """Batch normalisation with Torch's constants: pre-activation ResNet, ResNeXt and DenseNet were written in it."""
     return layers.BatchNormalization(epsilon=1e-5, momentum=0.9, name=name)(x)
 
 
@@ -79,6 +85,12 @@ def conv_bn(x, filters, kernel, strides, name, relu=True, groups=1):
     """A convolution, batch normalisation and ReLU."""
     x = norm(conv(x, filters, kernel, strides, name, groups), f"{name}_bn")
     return layers.ReLU(name=f"{name}_relu")(x) if relu else x
+
+
+def stem_pool(x):
+    """The largest of each 3x3, with a stride of 2, padded alike on all sides: after ReLU, a zero is never larger."""
+    x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
+    return layers.MaxPooling2D(3, 2, name="stem_out")(x)
 
 
 @keras.saving.register_keras_serializable("cnnbook")
@@ -276,10 +288,10 @@ class LocalResponseNormalization(layers.Layer):
         self.k, self.n, self.alpha, self.beta = k, n, alpha, beta
 
     def call(self, x):
-        maps = x.shape[-1]
-        squares = ops.pad(ops.square(x), ((0, 0), (0, 0), (0, 0), (self.n // 2, (self.n - 1) // 2)))
+        maps, wide = x.shape[-1], ops.cast(x, keras.backend.result_type(x.dtype, "float32"))  # float16 ends at 256 ** 2
+        squares = ops.pad(ops.square(wide), ((0, 0), (0, 0), (0, 0), (self.n // 2, (self.n - 1) // 2)))
         near = sum(squares[..., i : i + maps] for i in range(self.n))
-        return x * (self.k + self.alpha * near) ** -self.beta
+        return x * ops.cast((self.k + self.alpha * near) ** -self.beta, x.dtype)
 
     def compute_output_shape(self, input_shape):
         return input_shape

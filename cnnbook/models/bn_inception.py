@@ -7,7 +7,8 @@ figure 5. https://arxiv.org/abs/1502.03167
     224x224x3   112x112x64   56x56x64   56x56x192   28x28x192   28x28x320   14x14x576   14x14x576   7x7x1024   7x7x1024
 
 Departures: logits, where the paper has a softmax. No biases before batch normalisation. In 4c and 4d the paper's table
-has 128 filters behind the pooling, which would make 608 maps where it says 576; the authors' later code has 96.
+has 128 filters behind the pooling, which would make 608 maps where it says 576; the authors' later code has 96. Batch
+normalisation's constants are from that code too; the paper does not print them.
 """
 
 import keras

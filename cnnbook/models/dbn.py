@@ -7,11 +7,14 @@ https://doi.org/10.1126/science.1127647
     784     500       500       2000        10        units
             392,500   250,500   1,002,000   20,010    parameters
 
-Departures: none in the network. Its weights start at random; ``learners.Pretrained`` starts them as the paper does.
+Departures: logits, where the paper has a softmax. The weights start at random;
+``learners.Pretrained`` starts them as the paper does.
 """
 
 import keras
 from keras import layers
+
+from ._layers import check_count
 
 
 def dbn_classifier(inputs=784, hidden=(500, 500, 2000), classes=10):
@@ -19,8 +22,8 @@ def dbn_classifier(inputs=784, hidden=(500, 500, 2000), classes=10):
 
     Raises ValueError for a size under 1.
     """
-    if min(inputs, classes, *hidden) < 1:
-        raise ValueError(f"inputs, hidden and classes must be at least 1, got {inputs}, {hidden} and {classes}")
+    for name, value in (("inputs", inputs), ("classes", classes), *(("hidden", units) for units in hidden)):
+        check_count(name, value)
     x = rows = keras.Input((inputs,))
     for i, units in enumerate(hidden, start=1):
         x = layers.Dense(units, activation="sigmoid", name=f"hidden{i}")(x)

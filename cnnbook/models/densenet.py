@@ -1,4 +1,4 @@
-"""DenseNet: every layer reads the maps of all layers before it in its block, and adds a few of its own; CVPR 2017.
+"""DenseNet: every layer reads the maps of all layers before it in its stage, and adds a few of its own; CVPR 2017.
 
 Huang, Liu, van der Maaten, Weinberger: Densely Connected Convolutional Networks, CVPR 2017, table 1.
 https://arxiv.org/abs/1608.06993
@@ -6,8 +6,8 @@ https://arxiv.org/abs/1608.06993
     input       stem       stage1      stage2      stage3       stage4     average
     224x224x3   56x56x64   56x56x256   28x28x512   14x14x1024   7x7x1024   1024     densenet121, at the stages' ends
 
-Each block of a stage adds 32 maps, the growth rate; a transition between stages halves the maps and each side. The
-number counts convolutions and the dense layer.
+A stage is one of the paper's dense blocks. Each of its layers adds 32 maps, the growth rate; a transition between
+stages halves the maps and each side. The number counts convolutions and the dense layer at the end.
 
 Departures: logits, where the paper has a softmax. No densenet264, the table's last column. Kernels start
 uniform, with the variance of the paper's Gaussian.
@@ -16,13 +16,11 @@ uniform, with the variance of the paper's Gaussian.
 import keras
 from keras import layers
 
-from ._layers import HE, check_image, check_variant, scaled
+from ._layers import check_image, check_variant, conv, norm, scaled, stem_pool
 
-CONVOLUTION = {"use_bias": False, "kernel_initializer": HE}
-NORMALISATION = {"epsilon": 1e-5, "momentum": 0.9}
-GROWTH = 32  # maps that a block adds: the paper's k
+GROWTH = 32  # maps that a layer adds: the paper's k
 
-BLOCKS = {  # in each stage
+LAYERS = {  # in each stage
     #              stage1  stage2  stage3  stage4
     "densenet121": (6,     12,     24,     16),
     "densenet169": (6,     12,     32,     32),
@@ -32,24 +30,23 @@ BLOCKS = {  # in each stage
 
 def normalise(x, name, out=None):
     """Batch normalisation, which belongs to the layer ``name``, and ReLU."""
-    x = layers.BatchNormalization(**NORMALISATION, name=f"{name}_bn")(x)
-    return layers.ReLU(name=out or f"{name}_relu")(x)
+    return layers.ReLU(name=out or f"{name}_relu")(norm(x, f"{name}_bn"))
 
 
-def conv(x, filters, kernel, name):
+def bn_relu_conv(x, filters, kernel, name):
     """Batch normalisation, ReLU and a convolution, in this order: what the paper's table calls conv."""
-    return layers.Conv2D(filters, kernel, padding="same", **CONVOLUTION, name=name)(normalise(x, name))
+    return conv(normalise(x, name), filters, kernel, 1, name)
 
 
-def dense_block(x, growth, name):
+def dense_layer(x, growth, name):
     """1x1 to ``4 * growth`` maps and 3x3 to ``growth``: ``(batch, height, width, channels)`` to that many more."""
-    y = conv(conv(x, 4 * growth, 1, f"{name}_conv1"), growth, 3, f"{name}_conv2")
+    y = bn_relu_conv(bn_relu_conv(x, 4 * growth, 1, f"{name}_conv1"), growth, 3, f"{name}_conv2")
     return layers.Concatenate(name=f"{name}_out")([x, y])
 
 
 def transition(x, name):
     """1x1 to half the maps, and the mean of each 2x2 square: half of everything."""
-    x = conv(x, x.shape[-1] // 2, 1, f"{name}_conv")
+    x = bn_relu_conv(x, x.shape[-1] // 2, 1, f"{name}_conv")
     return layers.AveragePooling2D(2, name=f"{name}_out")(x)
 
 
@@ -60,20 +57,17 @@ def densenet(variant="densenet121", input_shape=(224, 224, 3), classes=1000, wid
     ``variant``, for an ``input_shape`` that the strides use up, for ``classes`` < 1, and for a ``width`` that leaves a
     layer no filters.
     """
-    check_variant(variant, BLOCKS)
+    check_variant(variant, LAYERS)
     check_image(input_shape, classes, smallest=29, why="two strides and three poolings halve it")
     growth = scaled(GROWTH, width)
     x = inputs = keras.Input(input_shape)
-    x = layers.ZeroPadding2D(3, name="stem_conv_pad")(x)
-    x = layers.Conv2D(2 * growth, 7, 2, **CONVOLUTION, name="stem_conv")(x)                            # 112x112x64
-    x = normalise(x, "stem_conv")
-    x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)  # after ReLU, a zero is never the largest
-    x = layers.MaxPooling2D(3, 2, name="stem_out")(x)                                                  # 56x56x64
-    for stage, blocks in enumerate(BLOCKS[variant], start=1):
+    x = normalise(conv(x, 2 * growth, 7, 2, "stem_conv"), "stem_conv")                                 # 112x112x64
+    x = stem_pool(x)                                                                                   # 56x56x64
+    for stage, number in enumerate(LAYERS[variant], start=1):
         if stage > 1:
             x = transition(x, f"transition{stage - 1}")                                                # 28, 14, 7
-        for block in range(1, blocks + 1):
-            x = dense_block(x, growth, f"stage{stage}_block{block}")
+        for layer in range(1, number + 1):
+            x = dense_layer(x, growth, f"stage{stage}_layer{layer}")
     x = normalise(x, "final", "final_out")
     x = layers.GlobalAveragePooling2D(name="average_out")(x)
     x = layers.Dense(classes, name="output")(x)

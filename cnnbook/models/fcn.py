@@ -13,7 +13,8 @@ Departures: the authors pad the image by 100 pixels, and crop by 5, 9 and 19, 27
 is padded, pixels and scores share their upper left corner, and what hangs over is cropped below and on the right: away
 from the border, the same function of an image moved by 29 pixels. As in CVPR 2015, up-sampling between stages is
 trained; the authors' later code fixes it too. VGG-16 and its score start at random, where the paper has trained weights
-and zeros; the layers are called as in vgg16. The scores of stage3 and stage4 start at zero, as in the paper.
+and zeros; the layers are called as in vgg16. The scores of stage3 and stage4 start at zero, as in the paper. A model is
+built for one size of image; its weights fit a model of any other.
 """
 
 import keras

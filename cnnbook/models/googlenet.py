@@ -8,7 +8,8 @@ Szegedy et al.: Going Deeper with Convolutions, CVPR 2015, table 1. https://arxi
 googlenet_aux has the two classifiers on the way as well, behind 4a and 4d, for training: three outputs.
 
 Departures: logits, where the paper has a softmax. Poolings whose last window hangs over the edge are padded "same",
-which is the paper's for even sizes.
+which is the paper's for even sizes. The paper does not print the constants of its local response normalisation; these
+are AlexNet's.
 """
 
 import keras
@@ -64,7 +65,8 @@ def googlenet(variant="googlenet", input_shape=(224, 224, 3), classes=1000, widt
     """
     check_variant(variant, VARIANTS)
     heads = variant == "googlenet_aux"
-    check_image(input_shape, classes, 65 if heads else 1, "the auxiliary heads need 5x5 after four strides of 2")
+    why = "the auxiliary heads need 5x5 after four strides of 2" if heads else "it must hold a pixel"
+    check_image(input_shape, classes, 65 if heads else 1, why)
     x = inputs = keras.Input(input_shape)
     x = layers.ZeroPadding2D(3, name="conv1_pad")(x)
     x = layers.Conv2D(scaled(64, width), 7, 2, activation="relu", name="conv1")(x)                     # 112x112x64

@@ -7,11 +7,11 @@ and figures 5 to 7. https://arxiv.org/abs/1512.00567
     299x299x3   35x35x192   35x35x288   17x17x768   8x8x2048     2048      v2's stem ends in 35x35x288
 
 inception_v2 has the stem of table 1; inception_v3 that of the authors' code. With _aux comes the classifier on the way,
-behind mixed7, normalised in v3 only ("BN-auxiliary").
+behind mixed7; in v3 its last hidden layer is normalised too (section 6, "BN-auxiliary").
 
 Departures: logits, where the paper has a softmax. The paper does not print the modules' filters. These, a 5x5 left in
-mixed0 to 2, and 7x1 before 1x7 in the longer branch are from the authors' published code of v3. As there, batch
-normalisation has no scale.
+mixed0 to 2, and 7x1 before 1x7 in the longer branch are from the authors' published code of v3. So are 768 maps in the
+auxiliary head where figure 8 has 1024, the dropout of 0.2, and batch normalisation's constants and missing scale.
 """
 
 import keras
@@ -87,7 +87,7 @@ def mixed(x, branches, width, name):
 def auxiliary(x, classes, width, normal):
     """A classifier on the way, whose loss brings the lower layers a gradient."""
     x = layers.AveragePooling2D(5, 3, name="aux_pool")(x)                                              # 5x5x768
-    x = conv(x, scaled(128, width), 1, "aux_conv1", normal=normal)
+    x = conv(x, scaled(128, width), 1, "aux_conv1")
     x = conv(x, scaled(768, width), x.shape[1:3], "aux_conv2", padding="valid", normal=normal)         # 1x1x768
     return layers.Dense(classes, name="aux_output")(layers.Flatten(name="aux_flatten")(x))
 

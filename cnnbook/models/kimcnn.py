@@ -7,7 +7,7 @@ https://arxiv.org/abs/1408.5882
     56      56x300      54x100    53x100    52x100    100 of each   2
 
 kimcnn_rand learns its word vectors, kimcnn_static is given them and leaves them, kimcnn_nonstatic is given them and
-trains them, kimcnn_multichannel has both, and each filter reads the two and adds (section 2.1).
+trains them, kimcnn_multichannel has both, and each filter reads the two and adds (section 2).
 
 Departures: logits, where the paper has a softmax. The padding is one of the vocabulary's ids and trained as a word is;
 the authors' code keeps its vector at zero, and puts four of it before and behind each sentence, which is the data's
@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from ._layers import check_count, check_variant, scaled
+from ._layers import check_count, check_format, check_variant, scaled
 
 VARIANTS = {  # the embeddings, and whether their vectors are given
     "kimcnn_rand":         (("trained",),          False),
@@ -35,15 +35,17 @@ def window(x, words, filters, name):
     return layers.GlobalMaxPooling1D(name=f"{name}_out")(x)
 
 
-def kimcnn(variant="kimcnn_rand", length=56, vocabulary=18_765, classes=2, vectors=None, embedding=300, width=1.0):
+def kimcnn(variant="kimcnn_rand", length=56, vocabulary=18_766, classes=2, vectors=None, embedding=300, width=1.0):
     """Kim's CNN: ids of words ``(batch, length)``, from 0 to ``vocabulary`` - 1, to ``classes`` logits.
 
-    ``vectors`` is an array (vocabulary, embedding) that all variants but kimcnn_rand start from, or "random", to look
-    at these without one. ``width`` multiplies the filters. Raises ValueError for an unknown ``variant``, for a
-    ``length`` under 5, for ``vocabulary``, ``classes`` or ``embedding`` < 1, for ``vectors`` that are missing, of
-    another shape or given to kimcnn_rand, and for a ``width`` that leaves a layer no filters.
+    Left out, ``vocabulary`` is MR's 18,765 words and the padding. ``vectors`` is an array (vocabulary, embedding) that
+    all variants but kimcnn_rand start from, or "random", to look at these without one. ``width`` multiplies the
+    filters. Raises ValueError for an unknown ``variant``, for a ``length`` under 5, for ``vocabulary``, ``classes`` or
+    ``embedding`` < 1, for ``vectors`` that are missing, no finite numbers, of another shape or given to kimcnn_rand,
+    and for a ``width`` that leaves a layer no filters.
     """
     check_variant(variant, VARIANTS)
+    check_format()
     check_count("length", length, smallest=max(WINDOWS))
     for name, value in (("vocabulary", vocabulary), ("classes", classes), ("embedding", embedding)):
         check_count(name, value)
@@ -51,17 +53,18 @@ def kimcnn(variant="kimcnn_rand", length=56, vocabulary=18_765, classes=2, vecto
     inputs, uniform = keras.Input((length,), dtype="int32"), keras.initializers.RandomUniform(-0.25, 0.25)
     if given and isinstance(vectors, str) and vectors == "random":
         vectors = keras.ops.convert_to_numpy(uniform((vocabulary, embedding)))
-    wanted, found = (vocabulary, embedding) if given else None, None if vectors is None else np.shape(vectors)
-    if found != wanted:
-        wanted = f'an array of shape {wanted} or "random"' if given else "None"
-        found = None if vectors is None else f"shape {found}"
+    found, wanted = np.asarray(vectors), (vocabulary, embedding)
+    numbers = found.dtype.kind in "fiu" and np.isfinite(found).all()
+    if not (numbers and found.shape == wanted if given else vectors is None):
+        wanted = f'an array of finite numbers of shape {wanted} or "random"' if given else "None"
+        found = None if vectors is None else f"shape {found.shape}" if numbers else f"{found.dtype} of {found.shape}"
         raise ValueError(f"vectors must be {wanted} for {variant}, got {found}")
     channels = []
     for kind in embeddings:
         layer = layers.Embedding(vocabulary, embedding, uniform, trainable=kind == "trained", name=f"embedding_{kind}")
         channels.append(layer(inputs))
         if given:
-            layer.set_weights([np.asarray(vectors, "float32")])
+            layer.set_weights([found])
     # A filter's answers to two channels, added, are its answer to their sum.
     x = layers.Add(name="channels")(channels) if len(channels) > 1 else channels[0]
     x = [window(x, words, scaled(100, width), f"window{words}") for words in WINDOWS]

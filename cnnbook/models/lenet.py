@@ -23,6 +23,7 @@ from ._layers import (
     RadialBasis,
     SubSampling,
     TableConv2D,
+    check_format,
     check_image,
     connections,
     scaled_tanh,
@@ -68,6 +69,7 @@ def uniform(fan_in):
 
 def lenet1989():
     """The network of 1989: ``(batch, 16, 16, 1)``, ink 1 and paper -1, to ten outputs in (-1.7159, 1.7159)."""
+    check_format()
     x = inputs = keras.Input((16, 16, 1))
     x = BackgroundPadding(2, -1.0, name="h1_pad")(x)
     x = layers.Conv2D(12, 5, strides=2, use_bias=False, kernel_initializer=uniform(25), name="h1_conv")(x)
@@ -83,6 +85,7 @@ def lenet1989():
 
 def lenet5():
     """LeNet-5 as in the paper: ``(batch, 32, 32, 1)``, paper -0.1 and ink 1.175, to ten negative squared distances."""
+    check_format()
     x = inputs = keras.Input((32, 32, 1))
     x = layers.Conv2D(6, 5, activation=scaled_tanh, kernel_initializer=uniform(25), name="c1")(x)       # 28x28x6
     x = SubSampling(scaled_tanh, name="s2")(x)                                                          # 14x14x6

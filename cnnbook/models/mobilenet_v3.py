@@ -10,7 +10,7 @@ Howard et al.: Searching for MobileNetV3, ICCV 2019, tables 1 and 2. https://arx
 
 Departures: logits, where the paper has a softmax. As in the authors' code, a block that does not widen has no
 convolution for it, a squeeze is a quarter of the wide layer, rounded up to a multiple of 8, and the head of the small
-network has no squeeze, though table 2 ticks one.
+network has no squeeze, though table 2 ticks one. The dropout is 0.2: the paper's 0.8 is what it keeps.
 """
 
 import math

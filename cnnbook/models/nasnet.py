@@ -10,7 +10,8 @@ Each cell reads the outputs of the two before it: x, brought to the cell's filte
 
 Departures: logits, where the paper has a softmax. No auxiliary classifier for training; the paper's counts are without
 it. From the authors' code: the stem's convolution is not padded, a normal cell passes p on beside its sums, and the
-dropout is 0.5. From keras.applications, whose weights fit: a reduction cell pools over zeros beyond the edge, where the
+dropout is 0.5. Batch normalisation averages over Keras' number of steps (momentum 0.99), theirs over more (0.9997).
+From keras.applications, whose weights fit: a reduction cell pools over zeros beyond the edge, where the
 authors' code leaves them out.
 """
 

@@ -11,7 +11,9 @@ Lin, Chen, Yan: Network In Network, ICLR 2014, sections 3 and 4. https://arxiv.o
 An mlpconv is a convolution and two 1x1 convolutions, each with ReLU: 1x1 kernels are dense layers at every place.
 
 Departures: the paper does not print the widths; they are those of its authors' Caffe files. Of nin_cifar these average
-in the second pooling, where the paper takes the maximum, as here. nin takes 227x227, as AlexNet does.
+in the second pooling, where the paper takes the maximum, as here. nin, for ImageNet, is in those files only: with
+dropout before the last mlpconv, where the paper has it behind all but the last. They crop 224x224 and let poolings hang
+over the edge; 227x227, AlexNet's, makes the same sizes without.
 """
 
 import keras
@@ -42,9 +44,11 @@ def nin(variant="nin", input_shape=None, classes=None, width=1.0):
     ``input_shape`` that the strides use up, for ``classes`` < 1, and for a ``width`` that leaves a layer no filters.
     """
     check_variant(variant, BLOCKS)
-    input_shape, classes = input_shape or SHAPES[variant][0], SHAPES[variant][1] if classes is None else classes
+    input_shape = SHAPES[variant][0] if input_shape is None else input_shape
+    classes = SHAPES[variant][1] if classes is None else classes
     large = variant == "nin"
-    check_image(input_shape, classes, 67 if large else 1, "the last pooling needs 3x3 after the strides 4, 2 and 2")
+    why = "the last pooling needs 3x3 after the strides 4, 2 and 2" if large else "it must hold a pixel"
+    check_image(input_shape, classes, 67 if large else 1, why)
     x = inputs = keras.Input(input_shape)
     for number, (filters, kernel, strides, hidden, out) in enumerate(BLOCKS[variant], start=1):
         maps = scaled(out, width) if out else classes

@@ -11,7 +11,7 @@ https://arxiv.org/abs/1603.05027
 
 The number counts convolutions and the dense layer. As in the paper, the first activation stands behind the stem, before
 the paths part, and one more behind the last addition. Where shapes differ, a 1x1 convolution projects the activated
-maps.
+maps; nothing normalises them behind it, not even in "original", where the first paper's networks do.
 
 Departures: logits, where the paper has a softmax. No biases in convolutions. The paper's networks for ImageNet have
 101, 152 and 200 layers; 18, 34 and 50 are the first paper's stages in the same manner. Shortcuts project in all CIFAR
@@ -22,7 +22,7 @@ variance 2 / fan-in; the authors' code draws Gaussians of variance 2 / fan-out.
 import keras
 from keras import layers
 
-from ._layers import check_image, check_variant, conv, norm, scaled
+from ._layers import check_image, check_variant, conv, norm, scaled, stem_pool
 
 PLACEMENTS = {  # figure 4: n normalises, r is a ReLU
     #                  before each   after each    after the last   after the
@@ -77,18 +77,16 @@ def preact_resnet(variant="preact_resnet50", input_shape=None, classes=None, wid
     ``classes`` < 1, and for a ``width`` that leaves a layer no filters.
     """
     check_variant(variant, NETS)
-    if placement not in PLACEMENTS:
-        raise ValueError(f"placement must be one of {', '.join(PLACEMENTS)}, got {placement!r}")
+    check_variant(placement, PLACEMENTS, "placement")
     (kernels, stages), cifar = NETS[variant], variant.endswith("_cifar")
-    input_shape = input_shape or ((32, 32, 3) if cifar else (224, 224, 3))
+    input_shape = ((32, 32, 3) if cifar else (224, 224, 3)) if input_shape is None else input_shape
     classes = (10 if cifar else 1000) if classes is None else classes
     check_image(input_shape, classes, 1, "it must hold a pixel")
     x = inputs = keras.Input(input_shape)
     x = conv(x, scaled(16 if cifar else 64, width), 3 if cifar else 7, 1 if cifar else 2, "stem_conv")
     x = activate(x, "nr", "stem_conv")
     if not cifar:
-        x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)  # after ReLU, a zero is never the largest
-        x = layers.MaxPooling2D(3, 2, name="stem_out")(x)
+        x = stem_pool(x)
     for stage, units in enumerate(stages, start=1):
         filters = scaled((16 if cifar else 64) * 2 ** (stage - 1), width)
         for number in range(1, units + 1):

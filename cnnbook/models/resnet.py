@@ -9,10 +9,11 @@ https://arxiv.org/abs/1512.03385
     CIFAR       stem       stage1     stage2      stage3      average
     32x32x3     32x32x16   32x32x16   16x16x32    8x8x64      64
 
-plain18 and plain34 are the paper's networks without shortcuts. The number counts convolutions and the dense layer.
+The plain networks are the paper's without shortcuts. The number counts convolutions and the dense layer.
 
 Departures: logits, where the paper has a softmax. No biases before batch normalisation, whose shift does their work.
-Kernels start uniform, with the variance of the paper's Gaussian.
+The stem's pooling is padded alike on all sides; the authors' files let the last window hang over. Kernels start
+uniform, with the variance of the paper's Gaussian.
 """
 
 from functools import partial
@@ -20,7 +21,7 @@ from functools import partial
 import keras
 from keras import layers
 
-from ._layers import IdentityShortcut, check_image, check_variant, conv_bn, scaled
+from ._layers import IdentityShortcut, check_image, check_variant, conv_bn, scaled, stem_pool
 
 
 def join(x, y, strides, shortcut, name):
@@ -62,7 +63,7 @@ def resnet(variant="resnet50", input_shape=None, classes=None, width=1.0, shortc
     Left out, ``input_shape`` and ``classes`` are the paper's: (224, 224, 3) and 1000, for CIFAR (32, 32, 3) and 10;
     ``shortcut`` is "B", for CIFAR "A" (section 4.1 of the paper compares "A", "B" and "C"). ``width`` multiplies the
     filters. ``stride_in`` is the convolution of a bottleneck that has the stride: the first "1x1", as in the paper, or
-    the "3x3", as in later code: 6% more operations. Raises ValueError for an unknown ``variant``, ``shortcut`` or
+    the "3x3", as in later code: 2% to 6% more operations. Raises ValueError for an unknown ``variant``, ``shortcut`` or
     ``stride_in``, for an ``input_shape`` that is no image, for ``classes`` < 1, for a ``width`` that leaves a layer no
     filters, and for a plain network with a ``shortcut``.
     """
@@ -74,14 +75,13 @@ def resnet(variant="resnet50", input_shape=None, classes=None, width=1.0, shortc
         raise ValueError(f'stride_in must be "1x1", or "3x3" in bottlenecks; got {stride_in!r} for {variant}')
     block = partial(block, stride_in="3x3") if stride_in == "3x3" else block
     shortcut = None if plain else shortcut or ("A" if cifar else "B")
-    input_shape = input_shape or ((32, 32, 3) if cifar else (224, 224, 3))
+    input_shape = ((32, 32, 3) if cifar else (224, 224, 3)) if input_shape is None else input_shape
     classes = (10 if cifar else 1000) if classes is None else classes
     check_image(input_shape, classes, 1, "it must hold a pixel")
     x = inputs = keras.Input(input_shape)
     x = conv_bn(x, scaled(16 if cifar else 64, width), 3 if cifar else 7, 1 if cifar else 2, "stem_conv")
     if not cifar:
-        x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)  # after ReLU, a zero is never the largest
-        x = layers.MaxPooling2D(3, 2, name="stem_out")(x)
+        x = stem_pool(x)
     for stage, blocks in enumerate(stages, start=1):
         filters = scaled((16 if cifar else 64) * 2 ** (stage - 1), width)
         for number in range(1, blocks + 1):

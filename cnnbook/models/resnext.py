@@ -15,7 +15,7 @@ Kernels start uniform, with the variance of the paper's Gaussian.
 import keras
 from keras import layers
 
-from ._layers import check_image, check_variant, conv_bn, scaled
+from ._layers import check_image, check_variant, conv_bn, scaled, stem_pool
 
 GROUPS = 32
 
@@ -43,8 +43,7 @@ def resnext(variant="resnext50", input_shape=(224, 224, 3), classes=1000, width=
     groups = scaled(GROUPS, width)
     x = inputs = keras.Input(input_shape)
     x = conv_bn(x, scaled(64, width), 7, 2, "stem_conv")
-    x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)  # after ReLU, a zero is never the largest
-    x = layers.MaxPooling2D(3, 2, name="stem_out")(x)
+    x = stem_pool(x)
     for stage, blocks in enumerate(NETS[variant], start=1):
         for number in range(1, blocks + 1):
             strides = 2 if stage > 1 and number == 1 else 1

@@ -13,7 +13,7 @@ Kernels start uniform, with the variance of the paper's Gaussian.
 import keras
 from keras import layers
 
-from ._layers import check_image, check_variant, conv_bn, scaled
+from ._layers import check_image, check_variant, conv_bn, scaled, stem_pool
 
 REDUCTION = 16
 
@@ -50,8 +50,7 @@ def se_resnet(variant="se_resnet50", input_shape=(224, 224, 3), classes=1000, wi
     check_image(input_shape, classes, 1, "it must hold a pixel")
     x = inputs = keras.Input(input_shape)
     x = conv_bn(x, scaled(64, width), 7, 2, "stem_conv")
-    x = layers.ZeroPadding2D(1, name="stem_pool_pad")(x)  # after ReLU, a zero is never the largest
-    x = layers.MaxPooling2D(3, 2, name="stem_out")(x)
+    x = stem_pool(x)
     for stage, blocks in enumerate(NETS[variant], start=1):
         for number in range(1, blocks + 1):
             strides = 2 if stage > 1 and number == 1 else 1

@@ -19,9 +19,14 @@ Kernels start uniform, with the variance of the paper's Gaussian.
 import keras
 from keras import layers
 
-from ._layers import HE, check_image, scaled
+from ._layers import HE, check_image, check_variant, scaled
+
+VARIANTS = ("unet",)
 
 FILTERS = {"down1": 64, "down2": 128, "down3": 256, "down4": 512, "bottom": 1024}
+
+# Each value of an up-convolution's output reads one place of its input, where Keras counts all four of the kernel's.
+UP = {"class_name": "VarianceScaling", "config": {"scale": 8.0, "mode": "fan_out", "distribution": "uniform"}}
 
 
 def convolutions(x, filters, padding, name):
@@ -38,18 +43,18 @@ def beside(copied, x, name):
     return layers.Concatenate(name=f"{name}_concat")([copied, x])
 
 
-def unet(input_shape=None, classes=2, width=1.0, padding="valid"):
+def unet(variant="unet", input_shape=None, classes=2, width=1.0, padding="valid"):
     """The U-Net: ``(batch, height, width, channels)`` to ``(batch, height, width, classes)`` logits.
 
     With ``padding`` "valid", the paper's, height and width are 12 more than a multiple of 16, at least 188, and the
     output has 184 less; (572, 572, 1) if left out. With "same" they are multiples of 16 and stay; (512, 512, 1).
-    ``width`` multiplies the filters. Raises ValueError for another ``padding``, for an ``input_shape`` of another size,
-    for ``classes`` < 1, and for a ``width`` that leaves a layer no filters.
+    ``width`` multiplies the filters. Raises ValueError for an unknown ``variant`` or ``padding``, for an
+    ``input_shape`` of another size, for ``classes`` < 1, and for a ``width`` that leaves a layer no filters.
     """
-    if padding not in ("valid", "same"):
-        raise ValueError(f'padding must be "valid" or "same", got {padding!r}')
+    check_variant(variant, VARIANTS)
+    check_variant(padding, ("valid", "same"), "padding")
     valid = padding == "valid"
-    input_shape = input_shape or ((572, 572, 1) if valid else (512, 512, 1))
+    input_shape = ((572, 572, 1) if valid else (512, 512, 1)) if input_shape is None else input_shape
     check_image(input_shape, classes, *((188, "convolutions take 184") if valid else (16, "four poolings halve it")))
     check_poolings(input_shape, over=12 if valid else 0)
     x = inputs = keras.Input(input_shape)
@@ -63,10 +68,10 @@ def unet(input_shape=None, classes=2, width=1.0, padding="valid"):
             x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
     for step in (4, 3, 2, 1):
         filters = scaled(FILTERS[f"down{step}"], width)
-        x = layers.Conv2DTranspose(filters, 2, 2, kernel_initializer=HE, name=f"up{step}_upconv")(x)
+        x = layers.Conv2DTranspose(filters, 2, 2, kernel_initializer=UP, name=f"up{step}_upconv")(x)
         x = convolutions(beside(copied.pop(), x, f"up{step}"), filters, padding, f"up{step}")
-    x = layers.Conv2D(classes, 1, name="output")(x)
-    return keras.Model(inputs, x, name="unet")
+    x = layers.Conv2D(classes, 1, kernel_initializer=HE, name="output")(x)
+    return keras.Model(inputs, x, name=variant)
 
 
 def check_poolings(input_shape, over):

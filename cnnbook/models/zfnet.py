@@ -7,20 +7,24 @@ Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014,
 
 Departures: the figure's sizes need one row of padding at conv1, and poolings whose last window may hang over the edge;
 here they do. The contrast normalisation is AlexNet's local response normalisation. Logits, where the paper has softmax.
+Weights start as Keras starts them; the paper's at 0.01.
 """
 
 import keras
 from keras import layers
 
-from ._layers import LocalResponseNormalization, check_image, scaled
+from ._layers import LocalResponseNormalization, check_image, check_variant, scaled
+
+VARIANTS = ("zfnet",)
 
 
-def zfnet(input_shape=(224, 224, 3), classes=1000, width=1.0):
+def zfnet(variant="zfnet", input_shape=(224, 224, 3), classes=1000, width=1.0):
     """ZFNet: ``(batch, height, width, channels)``, 53x53 or larger, to ``classes`` logits.
 
-    ``width`` multiplies the filters and units of each layer. Raises ValueError for an ``input_shape`` that the strides
-    use up, for ``classes`` < 1, and for a ``width`` that leaves a layer no filters.
+    ``width`` multiplies the filters and units of each layer. Raises ValueError for an unknown ``variant``, for an
+    ``input_shape`` that the strides use up, for ``classes`` < 1, and for a ``width`` that leaves a layer no filters.
     """
+    check_variant(variant, VARIANTS)
     check_image(input_shape, classes, smallest=53, why="after the strides 2, 2, 2 and 2 the last pooling needs 3x3")
     x = inputs = keras.Input(input_shape)
     x = layers.ZeroPadding2D(1, name="conv1_pad")(x)
@@ -38,4 +42,4 @@ def zfnet(input_shape=(224, 224, 3), classes=1000, width=1.0):
         x = layers.Dense(scaled(4096, width), activation="relu", name=name)(x)
         x = layers.Dropout(0.5, name=f"{name}_dropout")(x)
     x = layers.Dense(classes, name="output")(x)
-    return keras.Model(inputs, x, name="zfnet")
+    return keras.Model(inputs, x, name=variant)
