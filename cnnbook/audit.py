@@ -26,6 +26,7 @@ import math
 import re
 from fractions import Fraction
 from importlib import resources
+from numbers import Integral
 
 import keras
 import pandas as pd
@@ -73,10 +74,25 @@ def _is_operation(layer):
     return not isinstance(layer, layers.Layer) and type(layer).__name__ in _OPERATIONS
 
 
+def _is_keras_own(layer):
+    """Whether Keras says what the layer does: a subclass may do other things, where it has a call or a step of its own.
+
+    So may a layer with the added matrices of LoRA.
+    """
+    ours = [cls for cls in type(layer).__mro__ if cls.__module__.split(".")[0] not in ("keras", "builtins")]
+    return not getattr(layer, "lora_enabled", False) and not any(
+        callable(method) and not name.startswith("_") and name not in ("build", "get_config")
+        for cls in ours
+        for name, method in vars(cls).items()
+    )
+
+
 def _macs(layer, inputs, output):
     """Multiply-accumulates for one sample, None when they cannot be counted; shapes with their batch axis."""
     if callable(getattr(layer, "macs", None)):
         return int(layer.macs(inputs[0]))
+    if not _is_keras_own(layer):
+        return None
     if isinstance(layer, layers.Dense):
         return math.prod(output[1:-1]) * arithmetic.dense_macs(inputs[0][-1], output[-1])
     if isinstance(layer, _FREE) or _is_operation(layer):
@@ -224,9 +240,14 @@ def _mixed_on(sights, axes):
 
 def _see(layer, sights, inputs, output):
     """The sights of a layer's output from those of its inputs; None when they cannot be known."""
+    own = _is_keras_own(layer)
+    if not own and (len(inputs) > 1 or not any(hasattr(layer, method) for method in ("macs", "receptive_step"))):
+        return None
     if len(inputs) > 1 or isinstance(layer, _MERGING):
         return _merge(layer, sights, output)
     (sights,), shape, rank = sights, inputs[0], len(inputs[0])
+    if not own:
+        return _see_own(layer, sights, shape, output)
     if isinstance(layer, _ELEMENTWISE) or _is_operation(layer):
         softmax = getattr(layer, "activation", None) is keras.activations.softmax
         return _mixed_on(sights, [rank - 1]) if softmax else sights
@@ -242,14 +263,23 @@ def _see(layer, sights, inputs, output):
         return sights if kept else [dataclasses.replace(s, axis=None) for s in sights]
     if isinstance(layer, (*_GLOBAL_POOLING, layers.GroupNormalization)):
         return [s.mixed() for s in sights]
-    if callable(getattr(layer, "macs", None)) and not hasattr(layer, "receptive_step"):
+    return _see_windows(layer, sights, shape, output)
+
+
+def _see_own(layer, sights, shape, output):
+    """The sights of a layer of one's own: by its receptive_step, and all of its input without."""
+    if not hasattr(layer, "receptive_step"):
         return [s.mixed() for s in sights]
+    if not _spatial_axes(layer, shape):  # on flat vectors
+        return sights if layer.receptive_step()[:2] == (1, 1) else [s.mixed() for s in sights]
+    return _see_windows(layer, sights, shape, output)
+
+
+def _see_windows(layer, sights, shape, output):
     spatial = _spatial_axes(layer, shape)
     steps = _steps(layer, [shape[axis] for axis in spatial])
-    if steps is None or len(output) != rank:
+    if steps is None or len(output) != len(shape):
         return None
-    if not spatial:  # a layer of one's own on flat vectors
-        return sights if layer.receptive_step()[:2] == (1, 1) else [s.mixed() for s in sights]
     at = dict(zip(spatial, steps, strict=True))
     return [s.through(at[s.axis], output[s.axis]) if s.axis in at else s.mixed() for s in sights]
 
@@ -293,7 +323,7 @@ class Layer:
     parameters: int
     trainable: int
     macs: int | None
-    memory: int
+    memory: int | None
     field: tuple | None
     stride: tuple | None
 
@@ -302,19 +332,22 @@ class _Walk:
     """Sends symbolic tensors through the model and writes down a row at every layer."""
 
     def __init__(self):
-        self.rows, self.counted, self.known = [], set(), {}
+        self.rows, self.reads, self.counted, self.known = [], [], set(), {}
 
     def begin(self, inputs, channels_first):
         for number, tensor in enumerate(inputs, start=1):
             shape, rank = tensor.shape, len(tensor.shape)
             axes = range(2, rank) if channels_first and rank > 2 else range(1, max(rank - 1, 2))
             sights = [_Sight(axis, shape[axis], shape[axis], source=number) for axis in axes if axis < rank]
-            self.remember(tensor, sights)
             name = "input" if len(inputs) == 1 else f"input_{number}"
-            self.rows.append(_row(name, "InputLayer", [tensor], 0, 0, 0, sights))
+            self.write(_row(name, "InputLayer", [tensor], 0, 0, 0, sights), (), [tensor], sights)
 
-    def remember(self, tensor, sights):
-        self.known[id(tensor)] = (tensor, sights)  # the tensor too: while it lives its id is its own
+    def write(self, row, reads, tensors, sights):
+        """A row, the numbers of the rows that it reads, and what its ``tensors`` see."""
+        for tensor in tensors:
+            self.known[id(tensor)] = (tensor, sights, len(self.rows))  # while the tensor lives its id is its own
+        self.rows.append(row)
+        self.reads.append(tuple(reads))
 
     def run(self, model, inputs, prefix=""):
         """Walk through a model; returns its outputs."""
@@ -332,19 +365,20 @@ class _Walk:
         tensors, results = _tensors((args, kwargs)), _tensors(outputs)
         shapes, result = [tuple(t.shape) for t in tensors], tuple(results[0].shape)
         sights = [self.known[id(t)][1] for t in tensors]
-        known = None if None in sights or len(results) > 1 else _see(layer, sights, shapes, result)
-        for tensor in results:
-            self.remember(tensor, known)
-        macs = None if len(results) > 1 else _macs(layer, shapes, result)
+        vague = len(results) > 1 or any(None in shape for shape in (*shapes, result))  # as EinsumDense(..., (None, 64))
+        known = None if vague or None in sights else _see(layer, sights, shapes, result)
+        macs = None if vague else _macs(layer, shapes, result)
         new = [w for w in getattr(layer, "weights", ()) if id(w) not in self.counted]
         self.counted.update(map(id, new))  # a shared layer's parameters are counted where it is first used
         parameters, trainable = _size(new), _size(w for w in new if w.trainable)
-        self.rows.append(_row(prefix + layer.name, type(layer).__name__, results, parameters, trainable, macs, known))
+        row = _row(prefix + layer.name, type(layer).__name__, results, parameters, trainable, macs, known)
+        self.write(row, dict.fromkeys(self.known[id(t)][2] for t in tensors), results, known)
         return outputs
 
 
 def _row(name, kind, outputs, parameters, trainable, macs, sights):
-    memory = sum(math.prod(t.shape[1:]) * _bytes(t.dtype) for t in outputs)
+    sizes = [n for t in outputs for n in t.shape[1:]]
+    memory = None if None in sizes else sum(math.prod(t.shape[1:]) * _bytes(t.dtype) for t in outputs)
     field = None if sights is None else tuple(s.field for s in sights)
     stride = None if sights is None or any(s.axis is None for s in sights) else tuple(_plain(s.rate) for s in sights)
     return Layer(name, kind, tuple(outputs[0].shape[1:]), parameters, trainable, macs, memory, field, stride)
@@ -376,7 +410,8 @@ def audit(model, input_shape=None):
 
     Raises:
         TypeError: ``model`` is no functional or Sequential Keras model, or ``input_shape`` no tuple.
-        ValueError: It is not built, or a size of its input is open and ``input_shape`` is not given, or does not fit.
+        ValueError: It is not built, or a size of its input is open and ``input_shape`` is not given, does not fit, or
+            is used up by the layers.
     """
     if not isinstance(model, keras.Model) or not isinstance(model, (keras.Sequential, keras.Function)):
         raise TypeError(f"model must be a functional or Sequential keras.Model, got {type(model).__name__}")
@@ -386,15 +421,25 @@ def audit(model, input_shape=None):
     walk = _Walk()
     parts = model._flatten_layers(include_self=False)
     walk.begin(inputs, any(getattr(part, "data_format", None) == "channels_first" for part in parts))
-    walk.run(model, inputs[0] if isinstance(model, keras.Sequential) else inputs)
+    try:
+        outputs = walk.run(model, inputs[0] if isinstance(model, keras.Sequential) else inputs)
+    except ValueError as error:
+        if input_shape is None:
+            raise
+        raise ValueError(f"input_shape must leave each layer something to read, got {input_shape}: {error}") from error
     rest = [w for w in model.weights if id(w) not in walk.counted]
-    return Audit(model.name, tuple(walk.rows), _size(rest), _size(w for w in rest if w.trainable))
+    ends = tuple(walk.known[id(t)][2] for t in _tensors(outputs))
+    return Audit(
+        model.name, tuple(walk.rows), _size(rest), _size(w for w in rest if w.trainable), tuple(walk.reads), ends
+    )
 
 
 def _input_shapes(model, input_shape):
     """Pairs (input, its shape without the batch)."""
     if input_shape is not None and not isinstance(input_shape, tuple | list):
         raise TypeError(f"input_shape must be a tuple such as (224, 224, 3), got {input_shape!r}")
+    if input_shape is not None and not all(n is None or (isinstance(n, Integral) and n >= 1) for n in input_shape):
+        raise ValueError(f"input_shape must be whole numbers of at least 1, got {input_shape!r}")
     if input_shape is not None and len(model.inputs) > 1:
         raise ValueError(f"input_shape must be left out for a model with {len(model.inputs)} inputs")
     for x in model.inputs:
@@ -468,6 +513,8 @@ class Audit(_Table):
     layers: tuple
     outside: int = 0  # parameters that belong to the model but to none of its layers
     outside_trainable: int = 0
+    reads: tuple = ()  # for each layer the numbers of those it reads
+    ends: tuple = ()  # the numbers of the layers that give the model's outputs
 
     @property
     def parameters(self):
@@ -485,8 +532,8 @@ class Audit(_Table):
 
     @property
     def memory(self):
-        """Bytes that the outputs of all layers take for one sample."""
-        return sum(layer.memory for layer in self.layers)
+        """Bytes that the outputs of all layers take for one sample, of the layers whose output's size is known."""
+        return sum(layer.memory or 0 for layer in self.layers)
 
     @property
     def not_counted(self):
@@ -504,6 +551,9 @@ class Audit(_Table):
         unseen = [layer.name for layer in self.layers if layer.field is None]
         if unseen:
             notes.append(f"Receptive field not known from {unseen[0]} ({kinds[unseen[0]]}) on.")
+        vague = [layer.name for layer in self.layers if layer.memory is None]
+        if vague:
+            notes.append(f"Size of the output not known, and its memory not in the total: {', '.join(vague)}.")
         if self.outside:
             notes.append(f"{self.outside:,} parameters belong to the model but to none of these layers.")
         return notes
@@ -512,7 +562,7 @@ class Audit(_Table):
     def frame(self):
         """One row a layer, as a pandas DataFrame."""
         frame = pd.DataFrame([dataclasses.asdict(layer) for layer in self.layers])
-        return frame.astype({"macs": "Int64"}).set_index("name")
+        return frame.astype({"macs": "Int64", "memory": "Int64"}).set_index("name")
 
     def to_json(self):
         """The audit as JSON text: name, trainable, parameters, macs, layers, and not_counted."""
@@ -531,7 +581,8 @@ class Audit(_Table):
         rows = [
             [
                 layer.name, layer.kind, _times(layer.shape), f"{layer.parameters:,}", f"{layer.trainable:,}",
-                "not counted" if layer.macs is None else f"{layer.macs:,}", f"{layer.memory:,}",
+                "not counted" if layer.macs is None else f"{layer.macs:,}",
+                "not known" if layer.memory is None else f"{layer.memory:,}",
                 "not known" if layer.field is None else _times(layer.field), _times(layer.stride or ("–",)),
             ]
             for layer in self.layers
@@ -542,7 +593,7 @@ class Audit(_Table):
 
 
 def _times(numbers):
-    return "×".join(map(str, numbers))
+    return "×".join("?" if n is None else str(n) for n in numbers)
 
 
 # Beside the papers ---------------------------------------------------------------------------------------------------

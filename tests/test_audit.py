@@ -77,6 +77,61 @@ def test_networks_of_keras_applications_have_their_published_figures(name, macs,
     assert found.layers[-1].field == (224, 224)  # global pooling sees all there is, and no more
 
 
+class Twice(layers.Conv2D):
+    def call(self, x):
+        return super().call(x) + super().call(x)
+
+
+class Narrow(layers.Conv2D):
+    """Keras' own layer with other settings: what it does is known."""
+
+    def __init__(self, **kwargs):
+        super().__init__(4, 3, **kwargs)
+
+
+class Projected(layers.Identity):
+    def build(self, input_shape):
+        self.kernel = self.add_weight(shape=(input_shape[-1], input_shape[-1]))
+
+    def call(self, x):
+        return ops.matmul(x, self.kernel)
+
+
+def adapted():
+    layer = layers.Dense(8, name="dense")
+    layer.build((None, 6, 6, 3))
+    layer.enable_lora(4)
+    return layer
+
+
+@pytest.mark.parametrize("layer", [lambda: Twice(4, 3, name="twice"), lambda: Projected(name="projected"), adapted])
+def test_a_subclass_that_may_do_other_things_is_named_and_not_counted(layer):
+    layer = layer()
+    found = audit(chain((6, 6, 3), layer, layers.Conv2D(2, 3, name="last")))
+    assert found.not_counted == [layer.name] and found.layers[-1].field is None
+    assert found.macs == row(chain((6, 6, 3), layer, layers.Conv2D(2, 3, name="last")), "last").macs > 0
+    assert audit(chain((6, 6, 3), Narrow())).macs == 4 * 4 * 9 * 3 * 4 and not audit(chain((6, 6, 3), Narrow())).notes
+
+
+def test_an_output_of_unknown_size_is_named():
+    """As in Keras' own documentation of EinsumDense."""
+    einsum = layers.EinsumDense("abc,cd->abd", output_shape=(None, 64), name="einsum")
+    found = audit(chain((32, 128), einsum, layers.Dense(2, name="dense")))
+    assert found.not_counted == ["einsum", "dense"] and found.parameters == 128 * 64 + 64 * 2 + 2
+    assert found.memory == 32 * 128 * 4 and "memory not in the total: einsum, dense" in " ".join(found.notes)
+    assert found.layers[1].shape == (None, 64) and "?×64" in found._repr_html_()
+
+
+def test_what_each_layer_reads_is_known():
+    x = inputs = keras.Input((8, 8, 2), name="pixels")
+    x = layers.Conv2D(2, 3, padding="same", name="conv")(x)
+    y = layers.Add(name="add")([x, layers.ReLU(name="relu")(x)])
+    found = audit(keras.Model(inputs, [y, layers.Flatten(name="flat")(x)]))
+    at = {layer.name: number for number, layer in enumerate(found.layers)}
+    assert found.reads[at["conv"]] == (at["input"],) and set(found.reads[at["add"]]) == {at["conv"], at["relu"]}
+    assert found.reads[at["input"]] == () and found.ends == (at["add"], at["flat"])
+
+
 # Receptive fields: where the gradient of an output cell is not zero.
 
 

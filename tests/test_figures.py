@@ -187,7 +187,53 @@ def test_draw_folds_a_deep_net_by_height_and_width():
     ]
 
 
-@pytest.mark.parametrize("name", ["lenet1989", "lenet5", "lenet5_dense", "mcdnn_column", "vgg16", "resnet152"])
+def names(fig):
+    return [t.get_text() for t in fig.axes[0].texts if t.get_weight() == "bold"]
+
+
+def test_draw_folds_resnet152_by_stage():
+    from cnnbook import models
+
+    shown = texts(figures.draw(models.resnet("resnet152")))
+    stages = [f"stage{i}" for i in (1, 2, 3, 4)]
+    assert names(figures.draw(models.resnet("resnet152"))) == [
+        "input", "stem_conv", "stem_out", *stages, "average_out", "output"]  # fmt: skip
+    assert [shown[shown.index(stage) + 2] for stage in stages] == [
+        "56 × 56 × 256", "28 × 28 × 512", "14 × 14 × 1024", "7 × 7 × 2048"]  # fmt: skip
+
+
+def test_draw_follows_the_connections_where_a_net_branches():
+    """Heads on the way are no step towards the output; branches beside each other are one; a U is drawn along it."""
+    from cnnbook import models
+
+    fig = figures.draw(models.googlenet("googlenet_aux"))
+    assert names(fig)[-5:] == ["inception", "pool4_out", "inception", "pool5_out", "output"]
+    assert not any("aux" in name for name in names(fig))
+    assert texts(fig)[-2:] == ["one more output: aux1_output, 1000", "one more output: aux2_output, 1000"]
+    assert names(figures.draw(models.kimcnn())) == ["input", "embedding_trained", "window5–window3", "output"]
+    levels = [*(f"down{i}" for i in (1, 2, 3, 4)), "bottom", *(f"up{i}" for i in (4, 3, 2, 1))]
+    assert names(figures.draw(models.unet())) == ["input", *levels, "output"]
+
+
+@pytest.mark.parametrize("name", ["se_resnet152", "efficientnet_b7", "nasnet_mobile", "mobilenet_v3_large"])
+def test_draw_makes_16_blocks_of_any_net_at_most(name):
+    from cnnbook import models
+
+    assert 5 < len(names(figures.draw(models.NETWORKS[name]()))) <= 16
+
+
+def test_draw_shows_names_as_they_are():
+    import keras
+
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="a$x$b")])
+    fig = figures.draw(net, title="costs $5, not $6")
+    assert {"a$x$b", "costs $5, not $6"} <= set(texts(fig))
+    assert not any(t.get_parse_math() for t in fig.axes[0].texts if t.get_text())
+
+
+@pytest.mark.parametrize("name", [
+    "lenet1989", "lenet5", "lenet5_dense", "mcdnn_column", "vgg16", "resnet152", "googlenet_aux", "unet",
+    "kimcnn_multichannel", "efficientnet_b7"])  # fmt: skip
 def test_drawn_texts_are_large_and_overlap_nothing(name):
     from cnnbook import models
 
@@ -207,5 +253,6 @@ def test_draw_takes_vectors_and_sequences():
     assert texts(figures.draw(mlp)) == ["input", "20", "dense", "Dense", "2"]
     text = keras.Sequential([keras.Input((20, 4)), keras.layers.Conv1D(8, 3, name="conv")])
     assert texts(figures.draw(text))[-1] == "18 × 8"
-    with pytest.raises(ValueError, match="columns must be >= 1, got 0"):
-        figures.draw(mlp, columns=0)
+    for columns in (0, 2.5, "4"):
+        with pytest.raises(ValueError, match="columns must be an int >= 1, got "):
+            figures.draw(mlp, columns=columns)
