@@ -165,6 +165,20 @@ def _mapped():
     return _with_keras("weights").MAPS
 
 
+def _out(path):
+    try:
+        _with_keras("weights").check_ending(path)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return path
+
+
+def _their_weights(given):
+    if given not in ("imagenet", "none") and not os.path.isfile(given):
+        raise typer.BadParameter(f'must be "imagenet", "none" or a file, got {given!r}')
+    return given
+
+
 @app.command(
     epilog=_examples("convert resnet50 resnet50.keras", "convert vgg16 vgg16.weights.h5 --weights their.weights.h5")
 )
@@ -173,15 +187,22 @@ def convert(
         str, typer.Argument(metavar="NAME", callback=_one_of(_mapped), help="A network that keras.applications has.")
     ],
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The file: .keras for the whole model, .weights.h5 for its weights.")
+        Path,
+        typer.Argument(
+            metavar="OUT", callback=_out, help="The file: .keras for the whole model, .weights.h5 for its weights."
+        ),
     ],
     weights: Annotated[
-        str, typer.Option(metavar="WEIGHTS", help='"imagenet", a file of theirs, or "none" for a random start.')
+        str,
+        typer.Option(
+            metavar="WEIGHTS", callback=_their_weights, help='"imagenet", a file of theirs, or "none": a random start.'
+        ),
     ] = "imagenet",
 ):
     """Write a network of the book with the trained weights of keras.applications.
 
-    Keras downloads the weights of ImageNet once. What was written is read again and compared.
+    Keras downloads the weights of ImageNet once. What was written is read again and compared. A file that is there is
+    replaced, at the end and whole.
     """
     carrying = _with_keras("weights")
     try:

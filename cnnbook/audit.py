@@ -641,7 +641,7 @@ def compare(name):
     """
     from cnnbook import models
 
-    if name not in published():
+    if not isinstance(name, str) or name not in published():
         raise ValueError(f"name must be one of {', '.join(published())}, got {name!r}")
     return beside(name, audit(models.NETWORKS[name]()))
 

@@ -132,6 +132,9 @@ MAPS = {
     **{f"convnext_{size}": (getattr(applications, f"ConvNeXt{size.title()}"), "torch", _convnext(f"convnext_{size}"))
        for size in ("tiny", "small", "base", "large")},
 }  # fmt: skip
+MAPS["mobilenet_v3"] = MAPS["mobilenet_v3_large"]
+
+ENDINGS = (".keras", ".weights.h5")  # of the files that convert() writes
 
 
 def from_applications(name, weights="imagenet"):
@@ -154,7 +157,7 @@ def from_applications(name, weights="imagenet"):
 def convert(name, path, weights="imagenet"):
     """Write our network with the weights of keras.applications to a file, whole or not at all; returns the network.
 
-    What was written is read again and compared, weight by weight.
+    What was written is read again and compared, weight by weight. A file that is there is replaced.
 
     Args:
         name: One of ``MAPS``.
@@ -163,15 +166,20 @@ def convert(name, path, weights="imagenet"):
 
     Raises:
         ValueError: As :func:`from_applications`, and where ``path`` ends in neither, or what was read is not the same.
-        OSError: The file cannot be written.
+        OSError: The file cannot be written; found out before the weights are fetched.
     """
-    path = Path(path)
-    ending = next((end for end in (".keras", ".weights.h5") if path.name.endswith(end) and path.name != end), None)
-    if ending is None:
-        raise ValueError(f'path must end in ".keras" or ".weights.h5", got {str(path)!r}')
-    ours = from_applications(name, weights)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+    _check(name)
+    check_weights(weights)
+    path, ending = Path(os.path.realpath(path)), check_ending(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OSError(f"path must be a file that can be written, got {str(path)!r}: {error.strerror}") from error
+    with held as folder:
+        if path.is_dir():
+            raise OSError(f"path must be a file, got the folder {str(path)!r}")
+        ours = from_applications(name, weights)
         written = Path(folder) / f"model{ending}"
         if ending == ".keras":
             ours.save(written)
@@ -187,12 +195,26 @@ def convert(name, path, weights="imagenet"):
     return ours
 
 
+def check_ending(path):
+    """Which of ``ENDINGS`` the file has; raises a ValueError unless it has one of them, behind a name."""
+    for ending in ENDINGS:
+        if str(path).endswith(ending) and os.path.basename(path) != ending:
+            return ending
+    raise ValueError(f"path must end in {' or '.join(ENDINGS)}, got {str(path)!r}")
+
+
 def application(name, weights=None, **arguments):
     """The network of keras.applications that our ``name`` is; it gives logits too."""
     _check(name)
-    if weights not in ("imagenet", None) and not os.path.isfile(weights):
-        raise ValueError(f'weights must be "imagenet", None or a file, got {weights!r}')
+    check_weights(weights)
     return MAPS[name][0](weights=weights, classifier_activation=None, **arguments)
+
+
+def check_weights(weights):
+    """Raise a ValueError unless ``weights`` is "imagenet", None or the path of a file."""
+    file = isinstance(weights, str | Path) and os.path.isfile(weights)
+    if not (file or weights is None or (isinstance(weights, str) and weights == "imagenet")):
+        raise ValueError(f'weights must be "imagenet", None or a file, got {weights!r}')
 
 
 def preprocess(name, pixels):
@@ -209,7 +231,7 @@ def preprocess(name, pixels):
 
 
 def _check(name):
-    if name not in MAPS:
+    if not isinstance(name, str) or name not in MAPS:
         raise ValueError(f"name must be one of {', '.join(MAPS)}, got {name!r}")
 
 

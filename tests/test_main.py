@@ -166,8 +166,9 @@ def test_convert_writes_a_network_with_their_weights(tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "code", "told"), [
-    (("mobilenet_v2", "net.txt"), 1, 'path must end in ".keras" or ".weights.h5"'),
-    (("mobilenet_v2", "net.keras", "--weights", "missing.h5"), 1, 'weights must be "imagenet", None or a file'),
+    (("mobilenet_v2", "net.txt"), 2, "path must end in .keras or .weights.h5, got 'net.txt'"),
+    (("mobilenet_v2", "net.keras", "--weights", "missing.h5"), 2, '"imagenet", "none" or a file, got \'missing.h5\''),
+    (("mobilenet_v2", "net.keras", "--weights", "None"), 2, '"imagenet", "none" or a file, got \'None\''),
     (("resnet18", "net.keras"), 2, "Nearest: resnet"),
 ])  # fmt: skip
 def test_convert_says_what_is_wrong(arguments, code, told, tmp_path, monkeypatch):

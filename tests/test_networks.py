@@ -47,7 +47,8 @@ def test_counts_and_stages_are_the_papers(name):
     assert model.name == name
     assert {tensor.shape for tensor in model.outputs} == {(None, 10 if name.endswith("_cifar") else 1000)}
     assert len(model.outputs) == OUTPUTS.get(name, 1)
-    assert audited.macs / 1e6 == pytest.approx(MACS.get(name, audited.macs / 1e6), rel=0.001)
+    if name in MACS:
+        assert audited.macs / 1e6 == pytest.approx(MACS[name], rel=0.001)
     assert_published(name, audited)
 
 

@@ -4,6 +4,7 @@ from cnnbook import backend, models, weights
 
 import inspect
 import os
+import re
 
 import keras
 import numpy as np
@@ -120,10 +121,12 @@ def test_an_unknown_name_lists_the_known():
     for call in (weights.application, weights.from_applications, lambda name: weights.preprocess(name, 0)):
         with pytest.raises(ValueError, match=r"name must be one of vgg16, vgg19, .*, got 'resnet18'"):
             call("resnet18")
+        with pytest.raises(ValueError, match=r"name must be one of .*, got \['resnet50'\]"):
+            call(["resnet50"])
 
 
 def test_bad_arguments_are_named(tmp_path):
-    for bad in ("imagenet21k", str(tmp_path / "missing.h5"), str(tmp_path)):
+    for bad in ("imagenet21k", str(tmp_path / "missing.h5"), str(tmp_path), ["imagenet"], 3):
         with pytest.raises(ValueError, match='weights must be "imagenet", None or a file, got '):
             weights.from_applications("resnet50", weights=bad)
     with pytest.raises(ValueError, match=r"pixels must have the shape \(batch, height, width, 3\), got \(4, 4, 3\)"):
@@ -152,9 +155,26 @@ def test_a_conversion_that_fails_leaves_the_file_that_was_there(tmp_path, monkey
     assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_that_cannot_be_written_is_named_before_weights_are_fetched(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "from_applications", lambda *_: pytest.fail("fetched first"))
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.keras").mkdir()
+    for path in (tmp_path / "file" / "net.keras", tmp_path / "folder.keras"):
+        with pytest.raises(OSError, match="path must be a file.*" + re.escape(f"{str(path)!r}")):
+            weights.convert("mobilenet_v2", path, weights=None)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder.keras"]
+
+
+def test_a_link_stays_a_link(tmp_path):
+    target, link = tmp_path / "target.weights.h5", tmp_path / "link.weights.h5"
+    link.symlink_to(target)
+    weights.convert("mobilenet_v2", link, weights=None)
+    assert link.is_symlink() and target.stat().st_size > 10_000_000
+
+
 @pytest.mark.parametrize("path", ["net", "net.h5", ".keras"])
 def test_a_path_of_another_kind_is_refused(path, tmp_path):
-    with pytest.raises(ValueError, match=r'path must end in ".keras" or ".weights.h5", got '):
+    with pytest.raises(ValueError, match=r"path must end in \.keras or \.weights\.h5, got "):
         weights.convert("mobilenet_v2", tmp_path / path, weights=None)
 
 
