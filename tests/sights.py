@@ -15,7 +15,7 @@ def supports(model, cells):
     x = rng.uniform(0.1, 0.2, (len(cells), *model.inputs[0].shape[1:])).astype("float32")
     chosen = np.zeros((len(cells), *model.outputs[0].shape[1:]), "float32")
     for number, cell in enumerate(cells):
-        chosen[(number, *cell)] = 1  # all channels
+        chosen[(number, *cell)] = 1e20  # all channels, and so much that 50 layers leave more than 0 of it
     (gradients,) = backend.gradients(lambda x: ops.sum(ops.multiply(model(x), chosen)), [x])
     reached = [np.argwhere(np.abs(gradient).sum(axis=-1) > 0) for gradient in gradients]
     return [(at.min(axis=0), at.max(axis=0)) for at in reached]

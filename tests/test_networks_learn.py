@@ -65,7 +65,7 @@ def plain(layer):
 
 
 @ONLY_TENSORFLOW
-@FAMILIES
+@ALL
 def test_a_feature_map_sees_what_its_gradient_reaches(name):
     """The audit's receptive field of the two last layers whose field does not leave the image."""
     side = max(SMALLEST[name], 97)
