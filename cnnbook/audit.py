@@ -21,6 +21,7 @@ from cnnbook import arithmetic
 import dataclasses
 import functools
 import html
+import itertools
 import json
 import math
 import re
@@ -75,11 +76,11 @@ def _is_operation(layer):
 
 
 def _is_keras_own(layer):
-    """Whether Keras says what the layer does: a subclass may do other things, where it has a call or a step of its own.
+    """Whether Keras says what the layer does: a subclass with methods of its own may do other things.
 
     So may a layer with the added matrices of LoRA.
     """
-    ours = [cls for cls in type(layer).__mro__ if cls.__module__.split(".")[0] not in ("keras", "builtins")]
+    ours = itertools.takewhile(lambda cls: cls.__module__.split(".")[0] != "keras", type(layer).__mro__)
     return not getattr(layer, "lora_enabled", False) and not any(
         callable(method) and not name.startswith("_") and name not in ("build", "get_config")
         for cls in ours

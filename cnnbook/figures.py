@@ -247,19 +247,24 @@ def draw(model, title=None, columns=4):
     Branches from one place to another are one block; where they are longer than 20 layers or get smaller in between,
     the longest is drawn. Layers in a row are one block if their outputs have one shape and their names begin alike, up
     to the first underscore. If more than 16 blocks remain, names that begin alike are enough, or else one height and
-    width. Sides grow with the square root of the maps' sides; up to eight squares stand for the maps. Outputs on the
-    way are named below.
+    width. Padding is not drawn, and other outputs are named below. Sides grow with the square root of the maps' sides;
+    up to eight squares stand for the maps.
 
     Args:
         model: A functional or Sequential ``keras.Model``.
         title: What stands above.
         columns: Blocks in a row; 4 stay legible on a phone.
+
+    Raises:
+        ValueError: ``columns`` is under 1, or the size of an output is not known.
     """
     from cnnbook import audit  # Keras is loaded only when a network is drawn
 
     if not isinstance(columns, int) or columns < 1:
         raise ValueError(f"columns must be an int >= 1, got {columns!r}")
     found = audit.audit(model)
+    if vague := [row.name for row in found.layers if row.memory is None]:
+        raise ValueError(f"model must give each layer's output a known size, and has none for {', '.join(vague)}")
     blocks, others = _blocks(found), [found.layers[end] for end in found.ends[1:]]
     rows, cell, height, header = math.ceil(len(blocks) / columns), WIDTH / columns, 1.95, 0.4 * bool(title)  # inches
     down = rows * height + header + 0.3 * len(others)
