@@ -254,7 +254,7 @@ def test_draw_takes_vectors_and_sequences():
     text = keras.Sequential([keras.Input((20, 4)), keras.layers.Conv1D(8, 3, name="conv")])
     assert texts(figures.draw(text))[-1] == "18 × 8"
     einsum = keras.layers.EinsumDense("abc,cd->abd", output_shape=(None, 64), name="einsum")
-    with pytest.raises(ValueError, match="model must give .* none for einsum"):
+    with pytest.raises(ValueError, match=r"model must give .* none for einsum"):
         figures.draw(keras.Sequential([keras.Input((32, 128)), einsum]))
     for columns in (0, 2.5, "4"):
         with pytest.raises(ValueError, match="columns must be an int >= 1, got "):
