@@ -13,7 +13,7 @@ An mlpconv is a convolution and two 1x1 convolutions, each with ReLU: 1x1 kernel
 Departures: the paper does not print the widths; they are those of its authors' Caffe files. Of nin_cifar these average
 in the second pooling, where the paper takes the maximum, as here. nin, for ImageNet, is in those files only: with
 dropout before the last mlpconv, where the paper has it behind all but the last. They crop 224x224 and let poolings hang
-over the edge; 227x227, AlexNet's, makes the same sizes without.
+over the edge; 227x227, AlexNet's, gives the same sizes behind them without.
 """
 
 import keras
