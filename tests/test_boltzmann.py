@@ -202,8 +202,10 @@ def test_the_classifier_has_the_papers_parameters():
     model = models.dbn_classifier()
     assert model.count_params() == 784 * 500 + 500 + 500 * 500 + 500 + 500 * 2000 + 2000 + 2000 * 10 + 10 == 1_665_010
     assert [layer.units for layer in model.layers[1:]] == [500, 500, 2000, 10]
-    with pytest.raises(ValueError, match="hidden and classes must be at least 1"):
-        models.dbn_classifier(hidden=(500, 0))
+    for name, value in (("hidden", (500, 0)), ("hidden", ("a",)), ("hidden", ()), ("hidden", 5), ("inputs", 784.5),
+                        ("classes", 0), ("classes", 2.5), ("classes", True)):  # fmt: skip
+        with pytest.raises(ValueError, match=f"{name} must be .*got "):
+            models.dbn_classifier(**{name: value})
 
 
 @pytest.mark.parametrize(("call", "error", "words"), [

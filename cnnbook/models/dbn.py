@@ -20,8 +20,10 @@ from ._layers import check_count
 def dbn_classifier(inputs=784, hidden=(500, 500, 2000), classes=10):
     """The network: ``(batch, inputs)``, values from 0 to 1, to ``classes`` logits.
 
-    Raises ValueError for a size under 1.
+    Raises ValueError for a size that is no int or under 1, and for ``hidden`` that is no tuple or list of one or more.
     """
+    if not isinstance(hidden, tuple | list) or not hidden:
+        raise ValueError(f"hidden must be a tuple of one int or more, each at least 1; got {hidden!r}")
     for name, value in (("inputs", inputs), ("classes", classes), *(("hidden", units) for units in hidden)):
         check_count(name, value)
     x = rows = keras.Input((inputs,))
