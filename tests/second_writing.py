@@ -336,7 +336,8 @@ def bn_inception():
 def inception_v2(auxiliary=None):
     """Szegedy et al. 2016, "Rethinking", table 1 and figures 5 to 7, the widths and the 5x5 as in the authors' code.
 
-    Figure 5 itself has a 3x3 where the code has a 5x5. ``auxiliary``: the sides of the last kernel of the head.
+    Figure 5 itself has a 3x3 where the code has a 5x5. ``auxiliary``: the sides of the last kernel of the head,
+    which is not normalised (section 6).
     """
     row, column = (1, 7), (7, 1)
     average_of = lambda maps, pooled: nn.Sequential(nn.AvgPool2d(3, 1, 1, count_include_pad=False),
@@ -365,7 +366,7 @@ def inception_v2(auxiliary=None):
     }  # fmt: skip
     heads = {"main": nn.Sequential(*average(2048, 1000))}
     if auxiliary:
-        heads["aux"] = nn.Sequential(nn.AvgPool2d(5, 3), *conv(768, 128, 1), *conv(128, 768, auxiliary, 1, 0),
+        heads["aux"] = nn.Sequential(nn.AvgPool2d(5, 3), *unit(768, 128, 1), *conv(128, 768, auxiliary, 1, 0),
                                      nn.Flatten(), nn.Linear(768, 1000))  # fmt: skip
     return Heads(parts, heads)
 
