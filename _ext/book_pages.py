@@ -1,10 +1,11 @@
-"""Sphinx extension: four small things that the pages of the book need."""
+"""Sphinx extension: five small things that the pages of the book need."""
 
 import copy
 import html
 
 from docutils import nodes
 
+FIGURE = '<figure class="cnnbook-figure">'
 LENGTH = 200  # characters; search engines show about 160
 
 
@@ -28,6 +29,17 @@ def name_solutions(app, doctree):
             cell["prompt_show"], cell["prompt_hide"] = "Show the solution", "Hide the solution"
 
 
+def number_figures(app, doctree, docname):
+    """Put its number, such as Figure 3.2, before the caption of each figure that cnnbook.figures.show made."""
+    chapter = ".".join(map(str, app.env.toc_secnumbers.get(docname, {}).get("", ())))
+    drawn = (node for node in doctree.findall(nodes.raw) if FIGURE in node.astext())
+    for number, node in enumerate(drawn, 1):
+        name = f"{chapter}.{number}".lstrip(".")
+        text = node.astext().replace(FIGURE, f'{FIGURE[:-1]} id="figure-{number}">', 1)
+        text = text.replace("<figcaption>", f'<figcaption><span class="caption-number">Figure {name}</span> ', 1)
+        node.parent.replace(node, nodes.raw("", text, format="html"))
+
+
 def refresh(app, env, added, changed, removed):
     """Write the first page anew in every build: Sphinx copies a changed style sheet only when it writes some page."""
     return [app.config.root_doc]
@@ -48,5 +60,6 @@ def setup(app):
     app.connect("env-get-outdated", refresh)
     app.connect("env-updated", renew_names)
     app.connect("doctree-read", name_solutions)
+    app.connect("doctree-resolved", number_figures)
     app.connect("html-page-context", describe)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

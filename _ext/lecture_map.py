@@ -1,7 +1,8 @@
-"""Sphinx extension: the appendix page that says which slide of which lecture is executed where.
+"""Sphinx extension: which slide of which lecture is executed where, from chapters/lecture_map.yml.
 
-The directive ``lecture-map`` draws chapters/lecture_map.yml: a tab for each lecture, in it a row for each slide topic
-that a chapter covers, with a link to the section. A target that is not there is a warning of the build.
+The directive ``lecture-map`` draws all of it, for the appendix: a tab for each lecture, in it a row for each slide
+topic that a chapter covers, with a link to the section. ``lecture-slides`` draws a chapter's own part of it, for the
+chapter's section "Where this comes from". A target that is not there is a warning of the build.
 """
 
 import re
@@ -39,22 +40,45 @@ def read(path):
     return lectures, rows
 
 
-class LectureMap(SphinxDirective):
-    """Tabs of the lectures, written as MyST and parsed by it, so that links are checked like any other."""
+class _FromMap(SphinxDirective):
+    """What is written as MyST from the map, and parsed by it, so that links are checked like any other."""
 
     def run(self):
-        """Return the tabs; a fault of the file is an error of the build."""
+        """Return what was parsed; a fault of the file is an error of the build."""
         path = Path(self.env.srcdir, SOURCE)
         self.env.note_dependency(str(path))
         try:
             lectures, rows = read(path)
         except (OSError, ValueError, AttributeError, yaml.YAMLError) as fault:
             raise self.error(f"{SOURCE}: {fault}") from fault
+        parent = nodes.container(classes=["lecture-map"])
+        self.state.nested_parse(StringList(self.text(lectures, rows).splitlines(), str(path)), 0, parent)
+        return [parent]
+
+
+class LectureMap(_FromMap):
+    """A tab for each lecture."""
+
+    def text(self, lectures, rows):
+        """The tabs."""
         self.env.metadata[self.env.docname]["lecture_map"] = rows
         text = "\n".join(line for key, lecture in lectures.items() for line in tab(lecture, key, rows))
-        parent = nodes.container(classes=["lecture-map"])
-        self.state.nested_parse(StringList(f"::::{{tab-set}}\n{text}\n::::".splitlines(), str(path)), 0, parent)
-        return [parent]
+        return f"::::{{tab-set}}\n{text}\n::::"
+
+
+class LectureSlides(_FromMap):
+    """The slide topics that this chapter executes, lecture by lecture."""
+
+    def text(self, lectures, rows):
+        """A list, or an error where no slide leads to this chapter."""
+        own = [row for row in rows if f"chapters/{row[3]}" == self.env.docname]
+        if not own:
+            raise self.error(f"{SOURCE}: no slide leads to {self.env.docname}; leave the directive out")
+        return "\n".join(
+            f"- {lecture['title']} ({lecture['author']}): "
+            + "; ".join(f"{topic} ({{ref}}`{label}`)" for _, _, topic, _, label in topics) + "."
+            for key, lecture in lectures.items() if (topics := [row for row in own if row[1] == key])
+        )  # fmt: skip
 
 
 def tab(lecture, key, rows):
@@ -82,7 +106,8 @@ def check(app, env):
 
 
 def setup(app):
-    """Register the directive."""
+    """Register the directives."""
     app.add_directive("lecture-map", LectureMap)
+    app.add_directive("lecture-slides", LectureSlides)
     app.connect("env-check-consistency", check)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,7 +1,8 @@
 """Sphinx extension: the glossary, made from appendix/glossary.yml, and its terms in the chapters.
 
 Where a chapter sets a term in bold, it defines it: the index leads there. The first time that another chapter uses the
-term, below its opening, the term links to the glossary. The chapters themselves carry no markup for this.
+term, below its opening, the term links to the glossary. The chapters themselves carry no markup for this. A term that
+is a plain English word as well, such as energy, has the phrases by which it is found beside its definition.
 """
 
 import re
@@ -21,10 +22,18 @@ CLOSED = (nodes.title, nodes.reference, nodes.literal, nodes.math, nodes.strong,
 
 
 def read(root):
-    """The definitions, by term. Raises ValueError where a term has none."""
-    terms = yaml.safe_load(Path(root, SOURCE).read_text(encoding="utf-8"))
-    if bad := [term for term, text in terms.items() if not (isinstance(text, str) and text.strip())]:
-        raise ValueError(f"a term must have a definition: {', '.join(map(str, bad))}")
+    """{term: (definition, phrases)}; the phrases by which a term is found are the term itself unless others are given.
+
+    Raises ValueError where a term has no definition.
+    """
+    terms = {}
+    for term, entry in yaml.safe_load(Path(root, SOURCE).read_text(encoding="utf-8")).items():
+        entry = entry if isinstance(entry, dict) else {"definition": entry, "phrases": [term]}
+        if not (entry.keys() == {"definition", "phrases"} and isinstance(entry["phrases"], list)):
+            raise ValueError(f"{term} must have a definition and a list of phrases, got {', '.join(entry)}")
+        if not (isinstance(entry["definition"], str) and entry["definition"].strip()):
+            raise ValueError(f"a term must have a definition: {term}")
+        terms[term] = entry["definition"], entry["phrases"]
     return terms
 
 
@@ -40,7 +49,7 @@ class Terms(SphinxDirective):
             raise self.error(f"{SOURCE}: {fault}") from fault
         lines = [":::{glossary}"]
         for term in sorted(terms, key=str.lower):
-            lines += [term, f"  {' '.join(terms[term].split())}", ""]
+            lines += [term, f"  {' '.join(terms[term][0].split())}", ""]
         parent = nodes.container(classes=["terms"])
         self.state.nested_parse(StringList([*lines, ":::"], SOURCE), 0, parent)
         return [parent]
@@ -55,13 +64,17 @@ class Link(SphinxTransform):
         """Walk the page's paragraphs in reading order."""
         if not self.env.docname.startswith(PLACES):
             return
-        names = {term.lower(): term for term in _terms(self.env)}
+        terms = _terms(self.env)
+        bold = {term.lower(): term for term in terms}
+        names = {phrase.lower(): term for term, phrases in terms.items() for phrase in phrases}
+        bold |= names
         either = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
         pattern = re.compile(rf"(?<![\w-])({either})s?(?![\w-])", re.IGNORECASE)
         done = set()
         for strong in list(self.document.findall(nodes.strong)):
-            found = pattern.fullmatch(strong.astext())
-            if found and (term := names[found[1].lower()]) not in done:
+            said = strong.astext().lower()
+            term = bold.get(said) or bold.get(said.removesuffix("s"))
+            if term and term not in done:
                 done.add(term)
                 self._index(strong, term)
         for text in list(self.document.findall(nodes.Text)):
@@ -102,13 +115,13 @@ def _open(text):
 
 def _terms(env):
     if not hasattr(env, "glossary_terms"):
-        env.glossary_terms = list(read(env.srcdir))
+        env.glossary_terms = {term: phrases for term, (_, phrases) in read(env.srcdir).items()}
     return env.glossary_terms
 
 
 def renew(app, env, added, changed, removed):
     """Read every page anew when the list of terms has changed."""
-    now = list(read(app.srcdir))
+    now = {term: phrases for term, (_, phrases) in read(app.srcdir).items()}
     stale = getattr(env, "glossary_terms", None) != now
     env.glossary_terms = now
     return list(env.found_docs) if stale else []

@@ -169,24 +169,6 @@ def calls(source, name):
 # ---- What a chapter owes its reader ----------------------------------------------------------------------------------
 
 
-def check_openings(book):
-    """A chapter says first what the reader will be able to do, which lectures it executes, and how long it takes."""
-    owed = {
-        "what the reader will be able to do": r"you (can|will be able to)",
-        "the lectures it executes": r"\blecture|\bslide",
-        "the time it takes on two cores": r"(second|minute|\bs\b)[^.]*core|core[^.]*(second|minute|\bs\b)",
-    }
-    faults = []
-    for name, notebook in book.notebooks.items():
-        prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-        opening = re.split(r"^## ", prose, maxsplit=1, flags=re.MULTILINE)[0]
-        if not re.search(r"^# \S", opening, re.MULTILINE):
-            faults.append(f"{name}: no title")
-        faults += [f"{name}: the opening does not say {what}" for what, pattern in owed.items()
-                   if not re.search(pattern, opening, re.IGNORECASE)]  # fmt: skip
-    return faults
-
-
 def check_exercises(book):
     """A chapter ends with exercises: each asks, ``check("chapter/name", ...)``, and is solved in a hidden cell."""
     faults = []

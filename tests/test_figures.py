@@ -55,6 +55,19 @@ def test_width_is_the_readers(shown):
         figures.show(line(), ALT, width=0)
 
 
+def test_a_caption_stands_below_the_figure(shown):
+    figures.show(line(), ALT, "Look at the slope < 1\n  at the end.")
+    assert re.fullmatch(r'<figure class="cnnbook-figure"><img [^>]+><figcaption>[^<]+</figcaption></figure>', shown[0])
+    assert "<figcaption>Look at the slope &lt; 1 at the end.</figcaption>" in shown[0]
+    with pytest.raises(ValueError, match="caption must say what to look at, alt what is there"):
+        figures.show(line(), ALT, ALT)
+    with pytest.raises(ValueError, match="caption must say in 20 characters or more"):
+        figures.show(line(), ALT, "Loss.")
+    with pytest.raises(TypeError, match="caption must be a string, got int"):
+        figures.show(line(), ALT, 300)
+    assert len(shown) == 1 and plt.get_fignums() == []
+
+
 @pytest.mark.parametrize("alt", [
     "", "   ", "figure", "plot", "Figure", "loss curve",
     "../_images/a_long_enough_name_0_0", "images/loss-and-error-curves.png",
