@@ -517,8 +517,7 @@ def test_the_strict_build_fails_on_a_broken_book(sample):
     assert not any(what in line for line in warnings for what in ("LeCun1998", "document: '/index'"))
 
 
-def test_figures_are_numbered_and_the_slides_of_a_chapter_listed(sample, tmp_path_factory):
-    """And a second figure gets the second number."""
+def test_figures_are_numbered_slides_listed_and_errata_lead_to_cells(sample, tmp_path_factory):
     insert(5, code("figures.show(fig, alt, caption)", figure_html(ALT, "Look again, at the end of it.")))(sample)
     write_to_build(sample)
     sample.toc["parts"] = [{"numbered": 2, "chapters": sample.toc.pop("chapters")}]
@@ -529,6 +528,9 @@ def test_figures_are_numbered_and_the_slides_of_a_chapter_listed(sample, tmp_pat
     captions = [caption.get_text() for caption in page.select("figure.cnnbook-figure figcaption")]
     assert captions == [f"Figure 1.1 {CAPTION}", "Figure 1.2 Look again, at the end of it."]
     assert [figure["id"] for figure in page.select("figure.cnnbook-figure")] == ["figure-1", "figure-2"]
+    errata = checks.BeautifulSoup((built.folder / "appendix" / "map.html").read_text(), "html.parser")
+    links = [link["href"].split("#")[1] for link in errata.select("a[href*='erratum-']")]
+    assert [page.find(id=link).get_text().split() for link in links] == [["2"]]  # the cell, not its section
     slides = page.select("#where-this-comes-from .lecture-map li")
     assert [slide.get_text() for slide in slides] == ["CNNs (Seongok Ryu): A sum (Exercises)."]
 
