@@ -1,6 +1,8 @@
-"""What a cell of a feature map sees: by the audit's bookkeeping, and by where its gradient is not zero."""
+"""What a cell of a feature map sees: by the audit's bookkeeping, and by what changes it."""
 
 from cnnbook import audit, backend
+
+import math
 
 import keras
 import numpy as np
@@ -19,6 +21,23 @@ def supports(model, cells):
     (gradients,) = backend.gradients(lambda x: ops.sum(ops.multiply(model(x), chosen)), [x])
     reached = [np.argwhere(np.abs(gradient).sum(axis=-1) > 0) for gradient in gradients]
     return [(at.min(axis=0), at.max(axis=0)) for at in reached]
+
+
+def changes(model, cells):
+    """Which input cell, all its channels together, changes which output: an array (*cells, *outputs) of bools.
+
+    ``cells`` are the input's axes without its channels. Brute force, for a small model that computes in float64.
+    """
+    rng = np.random.default_rng(0)
+    positive = lambda shape: rng.uniform(0.5, 1, shape) / max(1, math.prod(shape[:-1]))  # so that nothing cancels
+    model.set_weights([positive(w.shape) for w in model.get_weights()])
+    shape = tuple(model.inputs[0].shape[1:])
+    size = math.prod(cells)
+    x = np.repeat(rng.uniform(0.1, 1, (1, size, math.prod(shape) // size)), size + 1, axis=0)
+    x[np.arange(size), np.arange(size)] += rng.uniform(0.3, 0.5, x.shape[-1])  # the last sample stays as it is
+    y = ops.convert_to_numpy(model(x.reshape(-1, *shape)))
+    assert np.isfinite(y).all()
+    return (np.abs(y[:-1] - y[-1]) > 1e-13).reshape(*cells, *y.shape[1:])
 
 
 def last_sights(model):

@@ -4,7 +4,9 @@ from cnnbook import audit as auditing
 from cnnbook import models
 from cnnbook.audit import audit, compare
 
+import functools
 import json
+import math
 from html.parser import HTMLParser
 from io import StringIO
 
@@ -16,7 +18,7 @@ import pytest
 import rich.console
 from keras import layers, ops
 from networks import assert_published
-from sights import last_sights, supports
+from sights import changes, last_sights, supports
 
 ONES = {"kernel_initializer": "ones", "use_bias": False}
 
@@ -95,6 +97,46 @@ class Projected(layers.Identity):
 
     def call(self, x):
         return ops.matmul(x, self.kernel)
+
+
+class Product(layers.Add):
+    """Keras' own documented way to merge differently."""
+
+    def _merge_function(self, inputs):
+        return ops.matmul(*inputs)
+
+
+class OwnCall(keras.Model):
+    def call(self, x, training=None):
+        return ops.cumsum(super().call(x), axis=1)
+
+
+class OwnSequence(keras.Sequential):
+    def call(self, x, training=None, mask=None):
+        return super().call(super().call(x))
+
+
+def own_models():
+    x = keras.Input((6, 6, 3))
+    yield OwnCall(inputs=x, outputs=layers.Conv2D(3, 3, padding="same")(x), name="own")
+    yield OwnSequence([keras.Input((6, 6, 3)), layers.Conv2D(3, 3, padding="same")], name="own")
+
+
+def test_a_merging_of_ones_own_is_named():
+    x = keras.Input((6, 6, 6))
+    found = audit(keras.Model(x, Product(name="product")([x, layers.ReLU()(x)])))
+    assert found.not_counted == ["product"] and found.layers[-1].field is None
+
+
+def test_a_model_with_a_call_of_its_own_is_named():
+    """It need not do what its layers say."""
+    for model in own_models():
+        found = audit(model)
+        assert [layer.name for layer in found.layers] == ["input", "own"] and found.not_counted == ["own"]
+        assert found.parameters == model.count_params() and found.layers[-1].field is None
+    for model in own_models():
+        found = audit(chain((6, 6, 3), model, layers.Conv2D(2, 3, name="last")))
+        assert found.not_counted == ["own"] and found.layers[-1].macs == 16 * 9 * 3 * 2
 
 
 def adapted():
@@ -262,6 +304,233 @@ def test_bilinear_up_sampling_reads_two_neighbours():
     assert last.stride == (0.5, 0.5)
 
 
+# Cells laid out anew, put end to end, mixed along an axis: each cell beside what changes it.
+
+
+@pytest.fixture
+def float64():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+def assert_sights(model):
+    """Each output is changed by what the audit says that it sees, to the cell; returns the largest spans."""
+    sights, shape, spans = last_sights(model), model.output.shape[1:], []
+    sizes = tuple(sight.size for sight in sights)
+    changed = changes(model, sizes)
+    for axis, sight in enumerate(sights):
+        along = np.moveaxis(changed, axis, 0).reshape(sizes[axis], -1, *shape).any(axis=1)
+        low, high = along.argmax(axis=0), sizes[axis] - 1 - along[::-1].argmax(axis=0)
+        said = np.broadcast_to(sight.low, (1, *shape))[0], np.broadcast_to(sight.high, (1, *shape))[0]
+        sees = along.any(axis=0)
+        np.testing.assert_array_equal(said[0] <= said[1], sees)
+        np.testing.assert_array_equal(said[0][sees], low[sees])
+        np.testing.assert_array_equal(said[1][sees], high[sees])
+        spans.append(max((high - low + 1)[sees], default=0))
+    return tuple(spans)
+
+
+def shared_out(size, axes, rng):
+    """A shape of so many axes and so many cells."""
+    shape = []
+    for _ in range(axes - 1):
+        shape.append(int(rng.choice([n for n in range(1, size + 1) if size % n == 0])))
+        size //= shape[-1]
+    return tuple(int(n) for n in rng.permutation([*shape, size]))
+
+
+def branch(x, rng):
+    """The same shape, and another sight where there are positions."""
+    if len(x.shape) not in (3, 4):
+        return layers.Dense(x.shape[-1])(x)
+    kind = layers.Conv1D if len(x.shape) == 3 else layers.Conv2D
+    return kind(x.shape[-1], int(rng.integers(1, 4)), padding="same")(x)
+
+
+def one_more(x, rng):
+    """A random layer behind ``x``, and whether it pads."""
+    rank, channels = len(x.shape), x.shape[-1]
+    axis = int(rng.choice([axis for axis in range(1, rank) if x.shape[axis] > 1] or [0]))
+    number = lambda *bounds: int(rng.integers(*bounds))
+    tame = layers.Activation("tanh")
+    softmax = lambda x: x + ops.softmax(ops.tanh(x), axis=axis)
+    kinds = {
+        "reshape": lambda: layers.Reshape(shared_out(math.prod(x.shape[1:]), number(1, 5), rng))(x),
+        "permute": lambda: layers.Permute([int(i) + 1 for i in rng.permutation(rank - 1)])(x),
+        "flatten": lambda: layers.Flatten()(x),
+        "dense": lambda: layers.Dense(number(1, 4), activation="softplus")(x),
+        "add": lambda: layers.Add()([x, branch(x, rng)]),
+        "concatenate": lambda: layers.Concatenate(number(1, rank))([branch(x, rng), x]),
+    }
+    if axis:
+        kinds["softmax"] = lambda: layers.Softmax(axis)(tame(x))
+        kinds["activation"] = lambda: layers.Activation(softmax)(x)
+    if rank in (3, 4):
+        axes, padding = rank - 2, str(rng.choice(["valid", "same"]))
+        kind = lambda name: getattr(layers, name.replace("N", f"{axes}D"))
+        sides = [(number(0, 3), number(0, 3)) for _ in range(axes)]
+        sides = sides[0] if axes == 1 else sides
+        groups = channels if rng.random() < 0.3 else 1
+        kinds |= {
+            "convolution": lambda: kind("ConvN")(2 * groups, number(1, 4), number(1, 3), padding, groups=groups)(x),
+            "dilated": lambda: kind("ConvN")(2, 2, dilation_rate=2, padding=padding)(x),
+            "depthwise": lambda: kind("DepthwiseConvN")(number(1, 4), 1, padding, number(1, 3))(x),
+            "transposed": lambda: kind("ConvNTranspose")(2, number(1, 4), number(1, 3), padding)(x),
+            "pooling": lambda: kind("AveragePoolingN")(number(1, 4), number(1, 3), padding)(x),
+            "up": lambda: kind("UpSamplingN")(2)(x),
+            "padding": lambda: kind("ZeroPaddingN")(sides)(x),
+            "cropping": lambda: kind("CroppingN")(sides)(x),
+            "everywhere": lambda: kind("GlobalAveragePoolingN")(keepdims=bool(number(2)))(tame(x)),
+        }
+    name = str(rng.choice(list(kinds)))
+    pads = name in ("padding", "transposed", "add", "concatenate") or (rank in (3, 4) and padding == "same")
+    return kinds[name](), pads
+
+
+def random_model(seed):
+    """A small model of two to five random layers, and whether padding or a hull may make its field larger than seen."""
+    rng, larger = np.random.default_rng(seed), False
+    x = inputs = keras.Input([(6, 5, 2), (12, 2), (24,), (4, 6, 1)][seed % 4])
+    for _ in range(int(rng.integers(2, 6))):
+        try:
+            y, pads = one_more(x, rng)
+        except ValueError:  # a kernel or a cropping that is larger than what is left
+            continue
+        if 0 < math.prod(y.shape[1:]) < 1500:
+            x, larger = y, larger or pads
+    return keras.Model(inputs, x), larger
+
+
+@pytest.mark.parametrize("start", range(0, 80, 20))
+def test_each_cell_of_any_model_sees_what_changes_it_and_no_more(float64, start):
+    known = 0
+    for seed in range(start, start + 20):
+        model, larger = random_model(seed)
+        field = audit(model).layers[-1].field
+        if field is not None and len(model.layers) > 1:
+            known += 1
+            spans = assert_sights(model)
+            assert field == spans or (larger and all(a >= b for a, b in zip(field, spans, strict=True))), seed
+    assert known >= 16  # "not known" is no way out
+
+
+def pixels(*parts):
+    return [layers.Reshape((28, 28, 1)), *parts]
+
+
+@pytest.mark.parametrize("shape, parts, field, stride", [
+    ((784,), pixels(layers.Conv2D(2, 3)), (3, 3), (1, 1)),
+    ((784,), [layers.Rescaling(2.0), *pixels(layers.Conv2D(2, 3), layers.MaxPooling2D(2))], (4, 4), (2, 2)),
+    ((28, 28), pixels(layers.Conv2D(2, 3)), (3, 3), (1, 1)),
+    ((1024, 3), [layers.Reshape((32, 32, 3)), layers.Conv2D(2, (3, 5))], (3, 5), (1, 1)),
+    ((32, 32, 3), [layers.Conv2D(8, 8, strides=8), layers.Reshape((16, 8)), layers.Dense(4)], (8, 8), None),
+    ((8, 8, 3), [layers.Reshape((64, 3)), layers.Conv1D(2, 3)], (2, 8), None),  # one row's end, the next one's start
+    ((8, 8, 3), [layers.Flatten(), layers.Reshape((8, 8, 3)), layers.Conv2D(2, 3)], (3, 3), None),
+    ((8, 8, 3), [layers.Reshape((2, 4, 2, 12)), layers.Permute((1, 3, 2, 4)), layers.Reshape((4, 48)),
+                 layers.Dense(5)], (4, 4), None),  # the patches of a vision transformer
+    ((8, 6, 4), [layers.Permute((3, 1, 2)), layers.AveragePooling2D(2)], (2, 1), (2, 1)),
+    ((5, 1), [layers.AveragePooling1D(2), layers.Conv1D(1, 3, padding="same"), layers.GlobalAveragePooling1D()],
+     (4,), None),  # the last cell is never read
+    ((12, 1), [layers.Cropping1D(3), layers.Conv1D(1, 3, padding="same"), layers.GlobalAveragePooling1D()], (6,), None),
+])  # fmt: skip
+def test_cells_that_are_laid_out_anew(float64, shape, parts, field, stride):
+    model = chain(shape, *parts)
+    last = audit(model).layers[-1]
+    assert (last.field, last.stride) == (field, stride)
+    if not any(isinstance(part, layers.MaxPooling2D) for part in parts):
+        assert assert_sights(model) == field
+
+
+def test_branches_that_are_put_end_to_end(float64):
+    x = keras.Input((12, 12, 1))
+    stacked = layers.Concatenate(axis=1)([x, layers.Conv2D(1, 3, padding="same")(x)])
+    found = audit(keras.Model(x, stacked)).layers[-1]
+    assert (found.field, found.stride) == ((3, 3), None) and assert_sights(keras.Model(x, stacked)) == (3, 3)
+    model = keras.Model(x, layers.Conv2D(1, 3)(stacked))  # reads the last rows and the first
+    assert audit(model).layers[-1].field == assert_sights(model) == (12, 5)
+
+
+def test_two_inputs_that_are_put_end_to_end_have_no_one_field():
+    a, b = keras.Input((8, 8, 1)), keras.Input((8, 8, 1))
+    found = audit(keras.Model([a, b], layers.Concatenate(axis=1, name="stack")([a, b])))
+    assert found.layers[-1].field is None
+    assert found.notes == ["Receptive field not known from stack (Concatenate) on."]
+
+
+def test_one_input_that_is_laid_out_in_two_ways_has_no_one_field():
+    x = keras.Input((64,))
+    both = [layers.Conv2D(2, 3, padding="same")(layers.Reshape(shape)(x)) for shape in ((8, 8, 1), (4, 16, 1))]
+    found = audit(keras.Model(x, layers.Add(name="sum")([layers.Reshape((8, 8, 2))(y) for y in both])))
+    assert found.notes == ["Receptive field not known from sum (Add) on."]
+
+
+def test_words_have_no_channels():
+    model = chain((4, 5), layers.Embedding(9, 2), layers.Conv2D(1, 2))
+    assert audit(model).layers[-1].field == (2, 2)
+
+
+def test_each_layer_at_which_the_sight_is_lost_is_named():
+    x = keras.Input((8, 8, 1))
+    ends = [layers.ReLU()(Mystery(name=name)(x)) for name in ("odd", "even")]
+    lost = audit(keras.Model(x, ends)).notes[-1]
+    assert "from" in lost and "odd (Mystery)" in lost and "even (Mystery)" in lost and "ReLU" not in lost
+
+
+# Activation functions.
+
+MATRIX = np.ones((9, 9), "float32")
+
+
+@pytest.mark.parametrize("activation, field", [
+    ("relu", (3, 3)), ("mish", (3, 3)), ("hard_silu", (3, 3)), (lambda x: x * ops.sigmoid(x) + 1, (3, 3)),
+    ("softmax", (3, 3)), (functools.partial(keras.activations.softmax, axis=1), (9, 3)),
+    (lambda x: ops.log_softmax(x, axis=2), (3, 9)), (layers.Softmax(axis=[1, 2]), (9, 9)),
+])  # fmt: skip
+def test_an_activation_sees_what_it_mixes(float64, activation, field):
+    model = chain((9, 9, 2), layers.Conv2D(9, 3, padding="same", activation=activation))
+    found = audit(model)
+    assert found.layers[-1].field == assert_sights(model) == field
+    assert found.macs == 81 * 9 * 2 * 9 and found.notes == []
+
+
+def test_softmax_goes_along_the_last_axis_whatever_the_channels():
+    model = chain((3, 9, 8), layers.Conv2D(2, 3, data_format="channels_first", activation="softmax"))
+    assert audit(model).layers[-1].field == (3, 8)
+
+
+@pytest.mark.parametrize("activation", [
+    lambda x: ops.matmul(x, MATRIX),
+    lambda x: ops.einsum("bhwc,hk->bkwc", x, MATRIX),
+    lambda x: ops.flip(x, axis=1),
+    lambda x: keras.activations.sparsemax(x),  # written in the backend's functions
+    layers.Conv2D(9, 3, padding="same", activation=lambda x: ops.matmul(x, MATRIX)),
+])  # fmt: skip
+@pytest.mark.parametrize("layer", [
+    lambda function: layers.Activation(function, name="odd"),
+    lambda function: layers.Conv2D(9, 3, padding="same", activation=function, name="odd"),
+    lambda function: models._layers.SubSampling(activation=function, name="odd"),
+])  # fmt: skip
+def test_an_activation_that_cannot_be_followed_is_named(layer, activation):
+    found = audit(chain((18, 18, 9) if "Sub" in str(layer(None)) else (9, 9, 9), layer(activation)))
+    assert found.not_counted == ["odd"] and found.macs == 0 and found.layers[-1].field is None
+    assert len(found.notes) == 2
+
+
+def test_an_operation_of_the_same_name_is_not_taken_for_keras_own():
+    class Add(keras.Operation):
+        def call(self, x):
+            return ops.cumsum(x, axis=1)
+
+        def compute_output_spec(self, x):
+            return keras.KerasTensor(x.shape)
+
+    x = keras.Input((8, 8, 1))
+    found = audit(keras.Model(x, Add()(x)))
+    assert found.layers[-1].macs is None and found.layers[-1].field is None
+
+
 # Parameters, memory, structure.
 
 
@@ -358,6 +627,56 @@ def test_an_open_size_has_to_be_given():
     with pytest.raises(ValueError, match=r"got \(8, 8, 1\); for example \(224, 224, 3\)"):
         audit(model, (8, 8, 1))
     assert audit(model, (8, 9, 3)).layers[-1].shape == (6, 7, 2)
+
+
+def two_open_inputs():
+    a, b = keras.Input((None, None, 3), name="a"), keras.Input((None, None, 3), name="b")
+    return keras.Model([a, b], layers.Add()([layers.Conv2D(3, 3)(a), b]))
+
+
+@pytest.mark.parametrize("shapes", [[(8, 9, 3), (6, 7, 3)], {"b": (6, 7, 3), "a": (8, 9, 3)}])
+def test_open_sizes_of_several_inputs_are_given_for_each(shapes):
+    found = audit(two_open_inputs(), shapes)
+    assert [layer.shape for layer in found.layers[:2]] == [(8, 9, 3), (6, 7, 3)]
+    assert found.macs == 6 * 7 * 9 * 3 * 3
+
+
+def test_an_input_that_leaves_no_size_open_need_not_be_given():
+    a, b = keras.Input((None, 8, 1), name="a"), keras.Input((4, 8, 1), name="b")
+    assert audit(keras.Model([a, b], layers.Add()([a, b])), {"a": (4, 8, 1)}).layers[-1].shape == (4, 8, 1)
+    assert audit(chain((None, 8), layers.Dense(2)), [(4, 8)]).macs == 4 * 8 * 2
+
+
+@pytest.mark.parametrize("shapes, error, message", [
+    (None, ValueError, r"the model's input a, \(None, None, 3\), and leave no size open, got None"),
+    ((8, 8, 3), ValueError, r"a list or a dict with a shape for each of the 2 inputs \(a, b\), got \(8, 8, 3\)"),
+    ([(8, 8, 3)], ValueError, r"with a shape for each of the 2 inputs \(a, b\), got \[\(8, 8, 3\)\]"),
+    ({"a": (8, 8, 3), "c": (8, 8, 3)}, ValueError, r"the inputs' names \(a, b\) as keys, got 'c'"),
+    ({"a": (8, 8, 3)}, ValueError, r"the model's input b, \(None, None, 3\), and leave no size open, got None"),
+    ([(8, 8, 3), (8, 0, 3)], ValueError, r"whole numbers of at least 1, got \(8, 0, 3\)"),
+    ({"a": 8}, TypeError, r"a tuple such as \(224, 224, 3\) for a, got 8"),
+    (8, TypeError, r"input_shape must be a tuple such as \(224, 224, 3\), got 8"),
+])  # fmt: skip
+def test_a_wrong_shape_of_several_inputs_is_refused(shapes, error, message):
+    with pytest.raises(error, match=message):
+        audit(two_open_inputs(), shapes)
+
+
+def test_a_fixed_number_of_samples_is_left_out_of_the_counts():
+    def net(**size):
+        x = keras.Input(**size)
+        flat = ops.reshape(layers.Conv2D(2, 3, name="conv")(x), (size.get("batch_shape", (-1,))[0], 72))
+        return audit(keras.Model(x, layers.Dense(5, name="dense")(flat)))
+
+    fixed, open_ = net(batch_shape=(4, 8, 8, 1)), net(shape=(8, 8, 1))
+    assert fixed.macs == open_.macs == 36 * 9 * 2 + 72 * 5 and fixed.memory == open_.memory
+    assert fixed.layers[1].field == (3, 3)
+
+
+def test_samples_that_are_laid_out_in_one_another_are_not_counted_as_one():
+    x = keras.Input((5, 8))
+    found = audit(keras.Model(x, layers.Dense(3, name="dense")(ops.reshape(x, (-1, 8)))))
+    assert "dense" in found.not_counted and found.macs == 0 and found.layers[-1].memory is None
 
 
 @pytest.mark.parametrize("model, error, message", [
@@ -522,3 +841,11 @@ def test_a_network_that_is_not_the_papers_is_told_so(monkeypatch):
 def test_an_unknown_network_lists_the_known():
     with pytest.raises(ValueError, match=r"name must be one of lenet1989, lenet5, lenet5_dense, .*, got 'lenet6'"):
         compare("lenet6")
+
+
+def test_a_model_within_may_be_called_by_keywords_in_any_order():
+    x = layers.Input((8, 8, 1))
+    inner = keras.Sequential([layers.Input((8, 8, 1)), layers.Conv2D(2, 3)])
+    plain, named = (audit(keras.Model(x, y)) for y in (inner(x), inner(training=False, inputs=x)))
+    assert [(row.field, row.macs) for row in named.layers] == [(row.field, row.macs) for row in plain.layers]
+    assert named.layers[-1].field == (3, 3)
