@@ -174,7 +174,7 @@ def _out(path):
 
 
 def _their_weights(given):
-    if given not in ("imagenet", "none") and not os.path.isfile(given):
+    if given not in ("imagenet", "none") and not os.path.isfile(os.path.expanduser(given)):
         raise typer.BadParameter(f'must be "imagenet", "none" or a file, got {given!r}')
     return given
 
@@ -272,6 +272,10 @@ def train(
         raise typer.BadParameter(f"--seeds must be at most {len(columns)} for {recipe}, got {len(seeds)}")
     from cnnbook import data, training
 
+    try:
+        training.check_epochs(recipe, epochs)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="'--epochs'") from error
     try:
         result = training.train(
             recipe, seeds=seeds, epochs=epochs, resume=resume, fresh=fresh, validate=validate,

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import platform
+import random
 import sys
 import tempfile
 from importlib import metadata
@@ -38,6 +39,7 @@ def _held_stderr():
 
 with _held_stderr():
     import keras
+    from keras.src.backend.common import global_state
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice on retracing is no reader's business
 
@@ -45,6 +47,32 @@ logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its advice on retraci
 def name():
     """The backend's name: "tensorflow", "jax" or "torch"."""
     return keras.backend.backend()
+
+
+@contextlib.contextmanager
+def randomness_kept():
+    """Give the caller's random numbers back: after the block Python, NumPy, Keras and PyTorch go on with their own.
+
+    TensorFlow does not say how far its own generator has come. Its seed is set again, so its numbers start anew.
+    """
+    of_keras = ("global_random_seed", "global_seed_generator")  # what keras.utils.set_random_seed sets
+    kept = [global_state.get_global_attribute(key) for key in of_keras]
+    python, numpy_state = random.getstate(), np.random.get_state()
+    torch, tf = sys.modules.get("torch"), sys.modules.get("tensorflow")
+    torch_state = torch and (torch.get_rng_state(), torch.cuda.get_rng_state_all())
+    tf_seed = tf and tf.compat.v1.get_seed(None)[0]
+    try:
+        yield
+    finally:
+        for key, value in zip(of_keras, kept, strict=True):
+            global_state.set_global_attribute(key, value)
+        random.setstate(python)
+        np.random.set_state(numpy_state)
+        if torch:
+            torch.set_rng_state(torch_state[0])
+            torch.cuda.set_rng_state_all(torch_state[1])
+        if tf:
+            tf.random.set_seed(tf_seed)
 
 
 def versions():

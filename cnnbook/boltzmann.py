@@ -5,9 +5,8 @@ Hinton, Osindero, Teh: A Fast Learning Algorithm for Deep Belief Nets, Neural Co
 Images are rows: ``(batch, units)``, values from 0 to 1. Labels are rows too, one-hot: ``(batch, labels)``.
 """
 
-from cnnbook.arithmetic import whole
-
 from itertools import pairwise
+from numbers import Integral
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -22,14 +21,15 @@ class RBM:
     visible_bias  b, ``(visible,)``
     hidden_bias   c, ``(hidden,)``
 
-    Raises ValueError for sizes that are not whole numbers of at least 1, and for more labels than visible units.
+    Raises ValueError for sizes and ``steps`` that are not whole numbers of at least 1, for ``labels`` that are not one
+    of at least 0 or more than the visible units, and for an array of another shape.
     """
 
     def __init__(self, visible, hidden, rng, *, labels=0):
         visible, hidden = whole("visible", visible), whole("hidden", hidden)
-        if isinstance(labels, bool) or not isinstance(labels, int) or not 0 <= labels <= visible:
-            raise ValueError(f"labels must be a whole number from 0 to visible = {visible}, got {labels!r}")
-        self.labels = labels
+        self.labels = whole("labels", labels, least=0)
+        if self.labels > visible:
+            raise ValueError(f"labels must be at most visible = {visible}, got {labels!r}")
         self.weights = rng.normal(0, 0.01, (visible, hidden)).astype("float32")
         self.visible_bias, self.hidden_bias = np.zeros(visible, "float32"), np.zeros(hidden, "float32")
         self.velocity = [np.zeros_like(p) for p in self.parameters]
@@ -95,6 +95,8 @@ class DeepBeliefNetwork:
                     image (784)
 
     ``stack`` holds the RBMs from which the lower layers are learnt; ``settle`` copies them into both directions.
+
+    Raises ValueError for fewer than three ``sizes``, and for a number that is not a whole one of at least 1.
     """
 
     def __init__(self, sizes, labels, rng):
@@ -205,6 +207,13 @@ def _delta_rule(weights, bias, given, error, rate):
 def _softplus(x):
     """log(1 + exp(x)) without overflow; np.logaddexp(0, x) is nine times as slow in float32."""
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def whole(name, value, *, least=1):
+    """``value`` as an int; ValueError unless it is a whole number of at least ``least``, no bool and no float."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return int(value)
 
 
 def _rows(name, array, units):

@@ -72,16 +72,19 @@ def array_sha256(x_train, y_train, x_test, y_test):
 
 
 def _from_idx(contents):
-    """The arrays in the four idx files of MNIST and Fashion-MNIST (header: two zeros, type 8 = uint8, rank, sizes)."""
+    """The arrays in the four idx files of MNIST and Fashion-MNIST, gzipped or not.
+
+    Their header: two zeros, type 8 = uint8, rank, sizes.
+    """
     arrays = {}
     for array, (file, packed) in zip(ARRAYS, contents.items(), strict=True):
         try:
-            content = gzip.decompress(packed)
+            content = gzip.decompress(packed) if packed.startswith(b"\x1f\x8b") else packed
             zeros, kind, rank = struct.unpack(">HBB", content[:4])
             shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
             arrays[array] = np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
         except (OSError, ValueError, EOFError, zlib.error, struct.error) as error:
-            raise ValueError(f"{file} is no whole gzipped idx file: {error}") from error
+            raise ValueError(f"{file} is no whole idx file: {error}") from error
         if zeros or kind != 8:
             raise ValueError(f"{file} is no idx file of bytes: it begins with {content[:4]!r}")
     return arrays
@@ -370,13 +373,19 @@ def _obtain(name):
     raise DataError(
         f"{name} could not be fetched ({known.megabytes} MB):\n" + "\n".join(problems) + "\nWhat to do:\n"
         f"  try again with `python -m cnnbook data fetch {name}`;{hint}\n"
-        f"  or get {', '.join(known.files)} on another machine into {by_hand} and run the same command;\n"
+        f"  or get {', '.join(known.files)} (.gz unpacked or not) on another machine into {by_hand} "
+        "and run the same command;\n"
         f"  or put {name}.npz (arrays {', '.join(ARRAYS)}) into the folder that CNNBOOK_DATA names."
     )
 
 
 def _content(base, file, md5):
-    """The bytes of a publisher's file, from a folder or an address; OSError or ValueError says what is wrong."""
+    """The bytes of a publisher's file, from a folder or an address; OSError or ValueError says what is wrong.
+
+    In a folder it may have been unpacked, its name without .gz. The publisher's checksum is not that of these bytes.
+    """
+    if isinstance(base, Path) and not (base / file).exists() and (plain := base / file.removesuffix(".gz")).exists():
+        return plain.read_bytes()
     content = (base / file).read_bytes() if isinstance(base, Path) else _download(base + file)
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if md5 and found != md5:

@@ -11,8 +11,9 @@ when the cells to add are odd in number, the surplus goes after), "full" (every 
 an int per side, a pair ``(before, after)``, or one int or pair per axis. Padded cells are zeros for a convolution and
 take no part in pooling.
 
-Integers are computed exactly, in int64 (ValueError when a result might not fit); floating-point arrays keep their
-dtype. Every function raises TypeError when an argument is of a wrong type and ValueError when its value is not
+Integers are computed exactly, in int64 (ValueError when a result might not fit). Floating-point arrays keep their
+dtype, but sums are taken in float64 and rounded to it once: a sum that is kept in float16 stops growing after some
+thousand cells. Every function raises TypeError when an argument is of a wrong type and ValueError when its value is not
 allowed, and says which argument, what was given and what is allowed.
 
 How it is computed: every tap of the kernel sees a shifted view of the padded input. A layer is a sum over taps, each a
@@ -42,9 +43,9 @@ def cross_correlate(x, kernel, bias=None, *, strides=1, padding="valid", dilatio
     """
     layer = _Layer(x, kernel, strides, padding, dilation, groups)
     bias = np.zeros_like(layer.kernel, shape=layer.filters) if bias is None else layer.checked_bias(bias)
-    x, kernel, bias = _common(layer.kernel[..., 0].size, x=layer.x, kernel=layer.kernel, bias=bias)
+    dtype, x, kernel, bias = _common(layer.kernel[..., 0].size, x=layer.x, kernel=layer.kernel, bias=bias)
     maps = [_correlate(layer.sweep, part, weights) for part, weights in layer.split(x, kernel)]
-    return layer.bare_or(np.concatenate(maps, axis=-1) + bias)
+    return layer.bare_or((np.concatenate(maps, axis=-1) + bias).astype(dtype, copy=False))
 
 
 def convolve(x, kernel, bias=None, *, strides=1, padding="valid", dilation=1, groups=1):
@@ -66,11 +67,11 @@ def cross_correlate_backward(gradient, x, kernel, *, strides=1, padding="valid",
     layer = _Layer(x, kernel, strides, padding, dilation, groups)
     gradient = layer.checked_gradient(gradient)
     terms = max(gradient[..., 0].size, layer.kernel[..., 0, :].size)
-    gradient, x, kernel = _common(terms, gradient=gradient, x=layer.x, kernel=layer.kernel)
+    dtype, gradient, x, kernel = _common(terms, gradient=gradient, x=layer.x, kernel=layer.kernel)
     parts = zip(np.split(gradient, layer.groups, axis=-1), layer.split(x, kernel), strict=True)
     found = [_correlate_backward(layer.sweep, part, *pair) for part, pair in parts]
-    dx, dkernel = (np.concatenate(pieces, axis=-1) for pieces in zip(*found, strict=True))
-    dbias = gradient.sum(axis=tuple(range(gradient.ndim - 1)))
+    dx, dkernel = (np.concatenate(pieces, axis=-1).astype(dtype, copy=False) for pieces in zip(*found, strict=True))
+    dbias = gradient.sum(axis=tuple(range(gradient.ndim - 1))).astype(dtype, copy=False)
     return layer.bare_or(dx), dkernel.reshape(layer.kernel_shape), dbias[0] if layer.bare else dbias
 
 
@@ -90,7 +91,8 @@ def pool(x, size, *, mode="max", strides=None, padding="valid"):
     A maximum keeps the dtype; averages and norms of integers are float64.
     """
     x, sweep, bare = _pooling(x, size, mode, strides, padding)
-    return _bare_or(_pool(sweep, x, mode), bare)
+    y = _pool(sweep, x, mode)
+    return _bare_or(y.astype(_kept(x, y), copy=False), bare)
 
 
 def pool_backward(gradient, x, size, *, mode="max", strides=None, padding="valid"):
@@ -101,10 +103,11 @@ def pool_backward(gradient, x, size, *, mode="max", strides=None, padding="valid
     """
     x, sweep, bare = _pooling(x, size, mode, strides, padding)
     gradient = _like("gradient", gradient, (len(x), *sweep.outputs, x.shape[-1]), bare)
-    (gradient,) = _common(prod(sweep.window), gradient=gradient)
+    dtype, gradient = _common(prod(sweep.window), gradient=gradient)
     y, padded, real = _pool(sweep, x, mode), sweep.pad(x), _real(sweep)
     counts = _counts(sweep, y.dtype)
     dx = np.zeros_like(padded, dtype=np.result_type(gradient, y))
+    dtype = np.result_type(dtype, _kept(x, y))
     free = np.ones(y.shape, bool)  # for a maximum: no tap of this window has taken the gradient yet
     for _, seen in sweep:
         if mode == "average":
@@ -115,7 +118,7 @@ def pool_backward(gradient, x, size, *, mode="max", strides=None, padding="valid
             first = free & real[seen] & ((padded[seen] == y) | np.isnan(padded[seen]))
             dx[seen] += np.where(first, gradient, 0)
             free &= ~first
-    return _bare_or(sweep.unpad(dx), bare)
+    return _bare_or(sweep.unpad(dx).astype(dtype, copy=False), bare)
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ def _correlate_backward(sweep, gradient, x, kernel):
 
 def _pool(sweep, x, mode):
     start = _lowest(x.dtype) if mode == "max" else 0
-    x = sweep.pad(x if mode == "max" else _floating(x), start)
+    x = sweep.pad(x if mode == "max" else x.astype(_wide(x.dtype), copy=False), start)
     y = np.full((len(x), *sweep.outputs, x.shape[-1]), start, x.dtype)
     for _, seen in sweep:
         MODES[mode](y, x[seen], out=y)
@@ -188,9 +191,14 @@ def _counts(sweep, dtype):
     return sum(real[seen] for _, seen in sweep)
 
 
-def _floating(x):
-    """x itself, or as float64 when it holds integers."""
-    return x if x.dtype.kind == "f" else x.astype(np.float64)
+def _wide(dtype):
+    """float64, or what is wider: what sums are taken in."""
+    return np.result_type(dtype, np.float64)
+
+
+def _kept(x, y):
+    """The dtype of a pool's result ``y``: that of x, but for the averages and norms of integers."""
+    return x.dtype if x.dtype.kind == "f" else y.dtype
 
 
 def _lowest(dtype):
@@ -274,15 +282,18 @@ def _like(name, value, shape, bare):
 
 
 def _common(terms, **arrays):
-    """The arrays in the dtype that the result has; sums of up to ``terms`` products of integers must fit in it."""
+    """The result's dtype, and the arrays in what it is computed in.
+
+    Sums of up to ``terms`` products of integers must fit in int64.
+    """
     if any(array.dtype.kind == "f" for array in arrays.values()):
         dtype = np.result_type(*arrays.values())
-        return [array.astype(dtype, copy=False) for array in arrays.values()]
+        return [dtype, *(array.astype(_wide(dtype), copy=False) for array in arrays.values())]
     sizes = {name: max(abs(int(array.min())), abs(int(array.max())), 1) for name, array in arrays.items()}
     if (terms + 1) * prod(sorted(sizes.values())[-2:]) >= 2**63:
         given = ", ".join(f"{name} up to {size}" for name, size in sizes.items())
         raise ValueError(f"{', '.join(arrays)} must be floats, or integers whose sums fit in int64, got {given}")
-    return [array.astype(np.int64) for array in arrays.values()]
+    return [np.dtype(np.int64), *(array.astype(np.int64) for array in arrays.values())]
 
 
 def _flipped(kernel):

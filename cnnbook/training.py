@@ -2,7 +2,11 @@
 
 Each run writes a checkpoint after every epoch, whole or not at all. It holds everything that the next epoch depends on:
 weights, moving statistics, the state of random layers such as Dropout, the optimiser's moments and step. Batches depend
-on (seed, epoch) alone, so a run that was killed and resumed ends with the weights of one that was not.
+on (seed, epoch) alone, so a run that was killed and resumed ends with the weights of one that was not. What the run is
+made of is written beside: under another recipe, setting, function or number type a checkpoint is refused.
+
+A record's curves have one value an epoch. Where what is minimised changes on the way, as from a machine's
+reconstruction to the loss of a network, each of these has a curve of its own name, null in the epochs of the others.
 
     runs/<recipe>/seed-<n>/checkpoint.npz     where a run stands
     runs/<recipe>/seed-<n>/run.json           written when it has ended
@@ -15,6 +19,8 @@ from cnnbook.recipes import RECIPES, Recipe
 import contextlib
 import datetime
 import functools
+import hashlib
+import inspect
 import json
 import math
 import signal
@@ -23,6 +29,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +52,7 @@ class Result:
     path: Path
 
 
+@backend.randomness_kept()
 def train(
     recipe, *, seeds=None, epochs=None, resume=False, fresh=False, validate=False,
     folder="runs", records="records", progress=None,
@@ -61,22 +69,21 @@ def train(
 
     Returns a ``Result``. Raises ValueError for a bad argument and TrainingError for what went wrong on the way: a
     checkpoint that is in the way or belongs to another plan, a loss that is not a number, a disk that is full. What
-    was written stays whole in every case, Ctrl-C included.
+    was written stays whole in every case, Ctrl-C included. The caller's random numbers and Keras session are left
+    alone; the dtype policy that Keras is set to is the one that the network is built and trained in.
     """
     recipe = _known(recipe)
     seeds = recipe.seeds if seeds is None else _seeds(seeds)
     if recipe.columns and len(seeds) > len(recipe.columns):
         raise ValueError(f"seeds must be at most {len(recipe.columns)} for {recipe.name}, got {len(seeds)}")
-    epochs = recipe.epochs if epochs is None else epochs
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-        raise ValueError(f"epochs must be a whole number of at least 1, got {epochs!r}")
+    epochs = check_epochs(recipe, epochs)
     if resume and fresh:
         raise ValueError("resume and fresh contradict each other: give one of them")
     short = validate or epochs != recipe.epochs or tuple(seeds) != tuple(recipe.seeds)
     plan = recipe.name + (f"-{epochs}-epochs" if epochs != recipe.epochs else "") + ("-validate" if validate else "")
-    home = Path(folder) / plan
+    home = Path(folder).expanduser() / plan
 
-    path = home / "record.json" if short else Path(records) / f"{recipe.name}.json"
+    path = home / "record.json" if short else Path(records).expanduser() / f"{recipe.name}.json"
     for file, option in ((home / "record.json", "--folder"), (path, "--records")):  # now, not after hours of training
         with _disk(file, option):
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -108,6 +115,7 @@ def train(
         "description": recipe.description,
         "data": {"name": dataset.name, "split": split, "sha256": dataset.sha256},
         "backend": backend.name(),
+        "dtype_policy": keras.config.dtype_policy().name,
         "versions": {p: _pooled(place["versions"][p] for place in made) for p in here["versions"]},
         "hardware": _pooled(place["hardware"] for place in made),
         "date": max(place["date"] for place in made),
@@ -127,12 +135,23 @@ def train(
     return Result(trained, record, path)
 
 
+@backend.randomness_kept()
+def check_epochs(recipe, epochs=None):
+    """The number of epochs, the recipe's where it is None; ValueError if the recipe cannot be trained for so many."""
+    recipe = _known(recipe)
+    epochs = recipe.epochs if epochs is None else epochs
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"epochs must be a whole number of at least 1, got {epochs!r}")
+    recipe.learner(recipe, 1, epochs)  # raises what it has against them: now, before a file is touched
+    return epochs
+
+
 def read_record(name, folder=None):
     """The record ``name`` as a dict, from records/ (here, or in a folder above: a chapter runs in its own).
 
     Raises FileNotFoundError with the command that makes it, and ValueError for a file that is no record.
     """
-    here = Path.cwd() if folder is None else Path(folder)
+    here = Path.cwd() if folder is None else Path(folder).expanduser()
     for place in [here] if folder else [up / "records" for up in (here, *here.parents)]:
         if (path := place / f"{name}.json").exists():
             try:
@@ -146,7 +165,16 @@ class _Run:
     """One seed's training: its model, its place on the disk and how far it has come."""
 
     def __init__(self, recipe, seed, column, epochs, sha256, folder):
-        self.recipe, self.seed, self.column, self.epochs, self.sha256 = recipe, seed, column, epochs, sha256
+        self.recipe, self.seed, self.column, self.epochs = recipe, seed, column, epochs
+        # What the run's result depends on; a checkpoint goes on under the very same plan alone. Functions are compared
+        # by their bytecode, which is Python's own affair from version to version.
+        plan = {"recipe": recipe.name, "seed": seed, "column": column, "epochs": epochs,
+                "batch_size": recipe.batch_size, "backend": backend.name(), "data": sha256,
+                "dtype_policy": keras.config.dtype_policy().name,
+                "python": "{}.{}".format(*sys.version_info)}  # fmt: skip
+        parts = ("network", "prepare", "optimizer", "loss", "distort", "learner")
+        plan |= {part: getattr(recipe, part) for part in parts}
+        self.plan = json.loads(json.dumps(_described(plan)))
         self.checkpoint, self.ended = folder / "checkpoint.npz", folder / "run.json"
 
     def begin(self, resume, fresh):
@@ -165,7 +193,6 @@ class _Run:
         """Train from where the checkpoint stands; ``here`` says on what."""
         x_train, y_train, x_test, y_test = arrays
         keras.utils.set_random_seed(self.seed)
-        keras.backend.clear_session()
         steps = math.ceil(len(x_train) / self.recipe.batch_size)
         learner = self.recipe.learner(self.recipe, steps, self.epochs)
         state = self._restore(learner) if self.checkpoint.exists() else _start()
@@ -210,12 +237,16 @@ class _Run:
                 error = _error(learner.scores(x_test), y_test)
                 state["seconds"] += time.perf_counter() - begun
                 state["epoch"] = epoch + 1
-                for key, value in {"loss": watch.loss, "test_error": error}.items():
-                    state["history"].setdefault(key, []).append(round(float(value), 6))
+                name = learner.loss_name(epoch)
+                reached = {name: round(float(watch.loss), 6), "test_error": round(error, 6)}
+                for key in reached:
+                    state["history"].setdefault(key, [None] * epoch)
+                for key, curve in state["history"].items():
+                    curve.append(reached.get(key))
                 self._save(learner, state)
-                bar.set_postfix(loss=state["history"]["loss"][-1], test_error=error)
+                bar.set_postfix(reached)
                 if progress and not terminal:
-                    text = f"{title}: epoch {epoch + 1}/{self.epochs}, loss {state['history']['loss'][-1]:.4f}"
+                    text = f"{title}: epoch {epoch + 1}/{self.epochs}, {name.replace('_', ' ')} {watch.loss:.4f}"
                     print(f"{text}, test error {error:.2%}, {state['seconds']:.0f} s", flush=True)
 
     def _images(self, x, y, epoch):
@@ -228,16 +259,8 @@ class _Run:
             x = np.concatenate([self.recipe.distort(rng, part) for part in parts])
         return x, y[order]
 
-    def _plan(self):
-        """What the run's result depends on; a checkpoint goes on under the very same plan alone."""
-        recipe = self.recipe
-        plan = {"recipe": recipe.name, "seed": self.seed, "column": self.column, "epochs": self.epochs,
-                "batch_size": recipe.batch_size, "backend": backend.name(), "data": self.sha256}  # fmt: skip
-        parts = ("network", "prepare", "optimizer", "loss", "distort", "learner")
-        return json.loads(json.dumps(plan | {part: _described(getattr(recipe, part)) for part in parts}))
-
     def _save(self, learner, state):
-        note = json.dumps({"plan": self._plan(), **state})
+        note = json.dumps({"plan": self.plan, **state})
         values = {f"{i:05}": value for i, value in enumerate(learner.values())}
         with _disk(self.checkpoint), files.whole(self.checkpoint) as file:
             np.savez(file, note=np.array(note), **values)
@@ -251,9 +274,8 @@ class _Run:
             plan, note = note["plan"], {key: note[key] for key in _start()}
         except Exception as problem:
             raise TrainingError(f"{self.checkpoint} cannot be read ({problem}); start over by --fresh") from problem
-        if plan != self._plan():
-            pairs = [(key, plan.get(key), value) for key, value in self._plan().items()]
-            different = ", ".join(f"{key} {there} there, {here} here" for key, there, here in pairs if there != here)
+        if plan != self.plan:
+            different = ", ".join(_differences(plan, self.plan))
             raise TrainingError(f"{self.checkpoint} has another plan ({different}); use another --folder or --fresh")
         if [v.shape for v in learner.values()] != [v.shape for v in values]:
             raise TrainingError(f"{self.checkpoint} was made by another version of the network; start over by --fresh")
@@ -314,14 +336,75 @@ def _start():
     return {"epoch": 0, "seconds": 0.0, "history": {}, "made": []}
 
 
-def _described(part):
-    """A part of a recipe in words that are the same in every process: functions by name, partials with arguments."""
+def _described(part, within=()):
+    """What a part of a recipe is and how it is set, for JSON; the same in every process of one version of Python.
+
+    A function is its name, its bytecode and what it reads from outside: defaults, enclosed variables, constants of its
+    module. An object, such as a Keras loss, is its class and its settings. ``within`` are the parts that this is in.
+    """
+    if part is None or isinstance(part, str | bool | int | float):
+        return part
+    if isinstance(part, dict):
+        return {str(key): _described(value, within) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [_described(value, within) for value in part]
+    if isinstance(part, set | frozenset):
+        return sorted(map(repr, part))  # their own order changes with the process
+    if isinstance(part, np.ndarray | np.generic):
+        return _described(part.tolist() if part.size < 100 else [part.dtype.str, part.shape, _digest(part.tobytes())])
+    named = part if hasattr(part, "__qualname__") else type(part)
+    name = f"{named.__module__}.{named.__qualname__}"
+    if id(part) in within or isinstance(part, type | types.ModuleType):
+        return name if named is part else getattr(part, "__name__", name)
+    inner = functools.partial(_described, within=(*within, id(part)))
     if isinstance(part, functools.partial):
-        named = {key: _described(value) for key, value in part.keywords.items()}
-        return [_described(part.func), *map(_described, part.args), named]
-    if callable(part):
-        return getattr(part, "__qualname__", type(part).__qualname__)
-    return part
+        numbered = {f"argument {i}": value for i, value in enumerate(part.args)}
+        return {"of": inner(part.func), "with": inner(numbered | part.keywords)}
+    if isinstance(part, types.MethodType):
+        return {"of": inner(part.__func__), "with": inner(part.__self__)}
+    if isinstance(part, types.FunctionType):
+        read = inspect.getclosurevars(part)
+        data = str | int | float | list | tuple | dict | np.ndarray | np.generic
+        constants, rest = _compiled(part.__code__, part.__doc__)
+        found = {"defaults": part.__defaults__, "keywords": part.__kwdefaults__, "encloses": read.nonlocals,
+                 "reads": {key: value for key, value in read.globals.items() if isinstance(value, data)},
+                 "constants": constants}  # fmt: skip
+        return {"name": name, **inner({key: value for key, value in found.items() if value}), "code": _digest(rest)}
+    settings = {}
+    if hasattr(part, "get_config"):
+        with contextlib.suppress(NotImplementedError):
+            settings = part.get_config()
+    if not isinstance(part, keras.Layer):  # whose variables tell what has become of it
+        settings |= {key: value for key, value in getattr(part, "__dict__", {}).items() if not key.startswith("_")}
+    settings.pop("name", None)  # Keras may number it through the session
+    if settings:
+        return {"name": name, **inner(settings)}
+    return name if " at 0x" in repr(part) else repr(part)
+
+
+def _compiled(code, doc=None):
+    """A function's constants, without its docstring, and the rest of its code as bytes; with the functions in it."""
+    constants, rest = [], repr((code.co_names, code.co_varnames)).encode() + code.co_code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            inner, more = _compiled(constant)
+            constants, rest = constants + inner, rest + more
+        elif constant is not None and constant is not doc:
+            constants.append(constant)
+    return constants, rest
+
+
+def _digest(content):
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _differences(there, here, where=""):
+    """In words, each place at which two plans differ, as deep inside as can be said."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in dict.fromkeys((*here, *there)):
+            yield from _differences(there.get(key), here.get(key), f"{where} {key}".strip())
+    elif there != here:
+        yield f"{where} {there} there, {here} here"
 
 
 def _error(scores, labels):

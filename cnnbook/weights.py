@@ -170,7 +170,7 @@ def convert(name, path, weights="imagenet"):
     """
     _check(name)
     check_weights(weights)
-    path, ending = Path(os.path.realpath(path)), check_ending(path)
+    path, ending = Path(os.path.realpath(os.path.expanduser(path))), check_ending(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         held = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
@@ -207,12 +207,13 @@ def application(name, weights=None, **arguments):
     """The network of keras.applications that our ``name`` is; it gives logits too."""
     _check(name)
     check_weights(weights)
+    weights = weights and os.path.expanduser(weights)
     return MAPS[name][0](weights=weights, classifier_activation=None, **arguments)
 
 
 def check_weights(weights):
     """Raise a ValueError unless ``weights`` is "imagenet", None or the path of a file."""
-    file = isinstance(weights, str | Path) and os.path.isfile(weights)
+    file = isinstance(weights, str | Path) and os.path.isfile(os.path.expanduser(weights))
     if not (file or weights is None or (isinstance(weights, str) and weights == "imagenet")):
         raise ValueError(f'weights must be "imagenet", None or a file, got {weights!r}')
 

@@ -1,6 +1,6 @@
 """boltzmann.py against sums over all states of small machines; the learners' checkpoints."""
 
-from cnnbook import data, learners, models
+from cnnbook import data, learners, models, training
 from cnnbook.boltzmann import RBM, DeepBeliefNetwork, sample
 from cnnbook.recipes import Recipe, adam
 
@@ -185,6 +185,36 @@ def test_a_checkpoint_goes_on_as_if_nothing_had_happened(kind, stop):
     assert np.isfinite(straight.scores(x)).all() and straight.scores(x).shape == (len(x), 10)
 
 
+@pytest.mark.parametrize(("kind", "after", "machines"), [("up-down", "restoration", 3), ("pretrained", "loss", 2)])
+def test_each_thing_that_is_minimised_has_a_curve_of_its_own(kind, after, machines, tmp_path, capsys):
+    recipe = small(kind)
+    result = training.train(recipe, folder=tmp_path, records=tmp_path, seeds=[0], progress=True)
+    (run,) = result.record["runs"]
+    curves = run["history"]
+    names = [f"reconstruction_{i}" for i in range(1, machines + 1)] + [after]
+    assert curves.keys() == {*names, "test_error"}
+    assert {len(curve) for curve in curves.values()} == {8} and None not in curves["test_error"]
+    owner = [name for name in names[:-1] for _ in range(2)]
+    owner += [after] * (8 - len(owner))
+    for name in names:
+        assert [value is not None for value in curves[name]] == [own == name for own in owner]
+    assert f"epoch 1/8, reconstruction 1 {curves['reconstruction_1'][0]:.4f}, test error" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["up-down", "pretrained"])
+def test_the_loss_of_an_epoch_is_the_mean_over_its_images(kind, monkeypatch):
+    recipe, told = small(kind), []
+    learner = recipe.learner(recipe, 3, 8)
+    for method in (RBM, "contrastive_divergence"), (DeepBeliefNetwork, "up_down"):
+        errors = iter((1.0, 2.0, 6.0))
+        monkeypatch.setattr(*method, lambda self, rng, images, *args, errors=errors, **kwargs: next(errors))
+    images, labels = np.zeros((120, 64), "float32"), np.zeros(120, int)  # batches of 50, 50 and 20
+    for epoch in (0, 6)[: 2 if kind == "up-down" else 1]:
+        learner.fit(images, labels, epoch, 0, told.append)
+        assert told == pytest.approx([1, 1.5, 2.25])
+        told.clear()
+
+
 def test_pretraining_reaches_the_model():
     recipe = small("pretrained")
     digits = data.load("digits")
@@ -208,22 +238,40 @@ def test_the_classifier_has_the_papers_parameters():
             models.dbn_classifier(**{name: value})
 
 
-@pytest.mark.parametrize(("call", "error", "words"), [
-    (lambda rng: RBM(0, 3, rng), ValueError, "visible must be an int >= 1"),
-    (lambda rng: RBM(3, 2.5, rng), TypeError, "hidden must be an int >= 1"),
-    (lambda rng: RBM(3, 2, rng, labels=4), ValueError, "labels must be a whole number from 0 to visible = 3, got 4"),
-    (lambda rng: RBM(3, 2, rng).up(np.ones((4, 2))), ValueError, r"visible must have the shape \(batch, 3\), got"),
-    (lambda rng: RBM(3, 2, rng).down(np.ones(2)), ValueError, r"hidden must have the shape \(batch, 2\), got \(2,\)"),
-    (lambda rng: RBM(3, 2, rng).free_energy(np.ones((1, 4))), ValueError, "visible must have the shape"),
-    (lambda rng: RBM(3, 2, rng).contrastive_divergence(rng, np.ones((1, 3)), steps=0), ValueError, "steps must be"),
-    (lambda rng: DeepBeliefNetwork((16, 4), 2, rng), ValueError, "sizes must be three or more"),
-    (lambda rng: DeepBeliefNetwork((16, 4, 0), 2, rng), ValueError, "sizes must be an int >= 1"),
-    (lambda rng: network().generate(rng, [4], 1), ValueError, "labels must be a list of class numbers from 0 to 3"),
-    (lambda rng: network().generate(rng, [0.5], 1), ValueError, "labels must be a list of class numbers"),
-    (lambda rng: network().generate(rng, [1], 0), ValueError, "steps must be an int >= 1"),
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda rng: RBM(3, 2, rng, labels=4), "labels must be at most visible = 3, got 4"),
+    (lambda rng: RBM(3, 2, rng).up(np.ones((4, 2))), r"visible must have the shape \(batch, 3\), got"),
+    (lambda rng: RBM(3, 2, rng).down(np.ones(2)), r"hidden must have the shape \(batch, 2\), got \(2,\)"),
+    (lambda rng: RBM(3, 2, rng).free_energy(np.ones((1, 4))), "visible must have the shape"),
+    (lambda rng: DeepBeliefNetwork((16, 4), 2, rng), "sizes must be three or more"),
+    (lambda rng: network().generate(rng, [4], 1), "labels must be a list of class numbers from 0 to 3"),
+    (lambda rng: network().generate(rng, [0.5], 1), "labels must be a list of class numbers"),
 ])  # fmt: skip
-def test_bad_input_is_named(call, error, words):
-    with pytest.raises(error, match=words):
+def test_bad_input_is_named(call, words):
+    with pytest.raises(ValueError, match=words):
         call(np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("bad", [0, -1, 2.5, 2.0, "2", None, True, [2]])
+@pytest.mark.parametrize(("name", "call"), [
+    ("visible", lambda rng, n: RBM(n, 3, rng)),
+    ("hidden", lambda rng, n: RBM(3, n, rng)),
+    ("labels", lambda rng, n: RBM(3, 3, rng, labels=-1 if n == 0 and n is not False else n)),
+    ("steps", lambda rng, n: RBM(3, 2, rng).contrastive_divergence(rng, np.ones((1, 3)), steps=n)),
+    ("sizes", lambda rng, n: DeepBeliefNetwork((16, 4, n), 2, rng)),
+    ("labels", lambda rng, n: DeepBeliefNetwork((16, 4, 4), n, rng)),
+    ("steps", lambda rng, n: network().generate(rng, [1], n)),
+    ("steps", lambda rng, n: network().up_down(rng, np.ones((1, 16)), np.eye(4)[:1], rate=0.1, steps=n)),
+    ("pretrain", lambda rng, n: learners.UpDown(small("up-down"), 1, 99, pretrain=n, cd_rate=1, rate=1, gibbs=1)),
+    ("gibbs", lambda rng, n: learners.UpDown(small("up-down"), 1, 99, pretrain=1, cd_rate=1, rate=1, gibbs=n)),
+    ("pretrain", lambda rng, n: learners.Pretrained(small("pretrained"), 1, 99, pretrain=n, cd_rate=1)),
+])  # fmt: skip
+def test_a_number_that_is_no_whole_one_is_named(name, call, bad):
+    with pytest.raises(ValueError, match=f"^{name} must be a whole number of at least [01], got "):
+        call(np.random.default_rng(0), bad)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    rng, two = np.random.default_rng(0), np.int64(2)
+    assert RBM(np.uint8(3), two, rng, labels=two).weights.shape == (3, 2)
+    assert DeepBeliefNetwork((two, two, two), two, rng).top.weights.shape == (4, 2)

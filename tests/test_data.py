@@ -346,7 +346,7 @@ def test_wrong_bytes_are_refused(small, cache, publisher, wrong):
     publisher.files[file] = {
         "page": page, "half": good[: len(good) // 2], "flipped": flipped(good, len(good) // 2), "empty": b""
     }[wrong]  # fmt: skip
-    with pytest.raises(data.DataError, match=r"expected|no whole gzipped idx file") as failure:
+    with pytest.raises(data.DataError, match=r"expected|no whole idx file") as failure:
         data.load(name)
     assert file in str(failure.value) and publisher.url in str(failure.value)
     assert left_in(cache) == []
@@ -400,13 +400,30 @@ def test_the_mirror_is_tried(mnist, publisher, monkeypatch):
     assert same(data.load("mnist"), mnist)
 
 
-def test_files_put_there_by_hand_are_used(small, cache, publisher):
+@pytest.mark.parametrize("unpacked", (False, True))
+def test_files_put_there_by_hand_are_used(small, cache, publisher, unpacked):
     name, arrays = small
     (cache / name).mkdir(parents=True)
     for file, content in publisher.files.items():
+        if unpacked:
+            file, content = file.removesuffix(".gz"), gzip.decompress(content)
         (cache / name / file).write_bytes(content)
     publisher.close()
     assert same(data.load(name), arrays)
+
+
+def test_an_idx_file_that_was_unpacked_but_not_renamed_is_read(mnist, cache, publisher):
+    publisher.files = {file: gzip.decompress(content) for file, content in publisher.files.items()}
+    assert same(data.load("mnist"), mnist)
+
+
+def test_half_an_unpacked_idx_file_is_refused(mnist, cache, publisher):
+    (cache / "mnist").mkdir(parents=True)
+    for file, content in publisher.files.items():
+        (cache / "mnist" / file.removesuffix(".gz")).write_bytes(gzip.decompress(content)[:-5])
+    publisher.close()
+    with pytest.raises(data.DataError, match=f"{IMAGES} is no whole idx file"):
+        data.load("mnist")
 
 
 def test_the_unpacking_script_in_the_folder_is_named(cache, publisher, tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """The command line: its output, its exit codes, and errors that name the argument, what was given, what is allowed."""
 
 from cnnbook import __main__ as program
-from cnnbook import data, models, recipes
+from cnnbook import data, models, recipes, training, weights
 
 import json
 import os
@@ -102,6 +102,9 @@ def test_version():
         (["train", "lenet5-mnist", "--seeds", "9" * 5000], ["'--seeds'", "2**32 - 1"]),
         (["train", "lenet5-mnist", "--epochs", "many"], ["'--epochs'", "at least 1", "got 'many'"]),
         (["train", "lenet5-mnist", "--resume", "--fresh"], ["--resume", "--fresh", "one of them"]),
+        (["train", "dbn-mnist-backprop", "--epochs", "5"], ["'--epochs'", "at least 19, got 5", "3 machines"]),
+        (["train", "dbn-mnist-backprop", "--epochs", "18"], ["'--epochs'", "at least 19, got 18"]),
+        (["train", "dbn-mnist", "--epochs", "59", "--fresh"], ["'--epochs'", "at least 60, got 59"]),
         (["train", "committee-mnist", "--seeds", "0,1,2,3,4,5,6,7"], ["--seeds", "at most 7", "got 8"]),
         (["data", "fetch", "mnits"], ["'NAME", "must be one of digits, mnist,", "got 'mnits'", "Nearest: mnist"]),
         (["data", "fetch", "digits", "mnits"], ["got 'mnits'"]),
@@ -158,11 +161,23 @@ def test_audit_json(name):
     assert found["parameters"] == models.NETWORKS[name]().count_params()
 
 
-def test_convert_writes_a_network_with_their_weights(tmp_path):
+def test_convert_writes_a_network_with_their_weights(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     out = tmp_path / "net.weights.h5"
-    code, shown, errors = call("convert", "mobilenet_v2", str(out), "--weights", "none")
+    code, shown, errors = call("convert", "mobilenet_v2", "~/net.weights.h5", "--weights", "none")
     assert (code, errors) == (0, "") and out.stat().st_size > 10_000_000
     assert "3,538,984 weights" in shown and "weights.preprocess('mobilenet_v2', pixels)" in shown
+
+
+def test_a_tilde_before_weights_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "their.h5").touch()
+    given = []
+    theirs = lambda weights, **_: given.append(weights) or keras.Sequential()
+    monkeypatch.setitem(weights.MAPS, "mobilenet_v2", (theirs, *weights.MAPS["mobilenet_v2"][1:]))
+    code, _, errors = call("convert", "mobilenet_v2", "net.keras", "--weights", "~/their.h5")
+    assert code == 1 and "theirs must have the layer" in errors  # it is read, and is a network without layers
+    assert given == [str(tmp_path / "their.h5")]
 
 
 @pytest.mark.parametrize(("arguments", "code", "told"), [
@@ -199,9 +214,10 @@ def test_train_writes_the_record_and_says_what_was_reached(recipe, tmp_path):
     assert call("train", "tiny", "--fresh", "--quiet")[0] == 0
 
 
-def test_options_reach_the_training(recipe, tmp_path):
+def test_options_reach_the_training(recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     code, shown, errors = call(
-        "train", "tiny", "--seeds", "3, 2", "--epochs", "2", "--validate", "--quiet", "--folder", "elsewhere"
+        "train", "tiny", "--seeds", "3, 2", "--epochs", "2", "--validate", "--quiet", "--folder", "~/elsewhere"
     )
     assert (code, errors) == (0, "")
     (path,) = (tmp_path / "elsewhere").glob("*/record.json")
@@ -209,6 +225,8 @@ def test_options_reach_the_training(recipe, tmp_path):
     assert [run["seed"] for run in record["runs"]] == [3, 2] and record["epochs"] == 2 and record["short"] is True
     assert "training images only" in record["data"]["split"]
     assert "a short run" in shown and not (tmp_path / "records").exists()
+    assert call("train", "tiny", "--quiet", "--records", "~/all")[0] == 0
+    assert training.read_record("tiny", "~/all")["short"] is False and not (tmp_path / "~").exists()
 
 
 def test_a_committee_is_reported():

@@ -14,6 +14,7 @@ from cnnbook.reference import (
     pool_backward,
 )
 
+from functools import partial
 from typing import NamedTuple
 
 import keras
@@ -378,6 +379,35 @@ def test_floating_point_types_are_kept(dtype):
     for mode in reference.MODES:
         assert pool(x, 2, mode=mode).dtype == dtype
         assert pool_backward(np.ones((1, 2, 2, 2), dtype), x, 2, mode=mode).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_long_sums_are_taken_in_float64_and_rounded_once(dtype):
+    """Added up in float16, 10,000 times 0.4 stops at 1024; in float32 its fourth digit is wrong."""
+    x, one = np.full((100, 100), 0.4, dtype), np.ones((1, 1), dtype)
+    value = float(x[0, 0])
+    close = partial(np.testing.assert_allclose, rtol=2 * np.finfo(dtype).eps)
+    close(pool(x, 100, mode="average"), [[value]])
+    close(pool(x, 100, mode="l2"), [[100 * value]])
+    close(cross_correlate(x, x), [[10_000 * value**2]])
+    close(convolve(x, x), [[10_000 * value**2]])
+    dkernel, dbias = cross_correlate_backward(x, x, one)[1:]
+    close(dkernel, [[10_000 * value**2]])
+    close(dbias, 10_000 * value)
+    close(cross_correlate_backward(x, np.zeros((199, 199), dtype), np.ones_like(x))[0][99, 99], 10_000 * value)
+    peak, slopes = np.zeros(1999, dtype), x.ravel()[:1000]
+    peak[999] = 1  # the maximum of every window
+    close(pool_backward(slopes, peak, 1000, strides=1)[999], 1000 * value)
+    close(pool_backward(slopes, peak, 1000, strides=1, mode="l2")[999], 1000 * value)
+    close(pool_backward(slopes, peak, 1000, strides=1, mode="average")[500], 0.501 * value)
+
+
+def test_what_fits_in_float16_does_not_overflow_on_the_way():
+    half = partial(np.array, dtype=np.float16)
+    assert pool(np.full((64, 64), 1000, np.float16), 64, mode="average").tolist() == [[1000]]
+    assert cross_correlate(half([60_000] * 3), half([1, 1, -1])).tolist() == [60_000]
+    pixels = np.full(3, 255, np.uint8)
+    assert cross_correlate(pixels, half([100] * 3), half(-60_000)).tolist() == [16_496]  # 16,500 as float16
 
 
 def test_bytes_do_not_overflow():

@@ -1,6 +1,6 @@
 """training.py: records, resuming after a kill, and every clear end that a run can come to."""
 
-from cnnbook import backend, files, recipes, training
+from cnnbook import backend, files, learners, recipes, training
 
 import contextlib
 import dataclasses
@@ -8,6 +8,8 @@ import errno
 import json
 import math
 import os
+import random
+import re
 import signal
 import subprocess
 import sys
@@ -167,6 +169,203 @@ def test_a_checkpoint_of_another_plan_is_refused(tmp_path):
         training.train(dataclasses.replace(recipe, batch_size=64), folder=tmp_path, records=tmp_path, resume=True)
 
 
+RATE, SIZES = 0.01, {"filters": 8}
+
+
+def reads_a_constant(steps):
+    return keras.optimizers.SGD(RATE)
+
+
+def reads_a_table():
+    return keras.Sequential([keras.layers.Dense(SIZES["filters"])])
+
+
+def rate_enclosed(rate):
+    return lambda steps: keras.optimizers.SGD(rate)
+
+
+def rate_by_default(rate):
+    def optimizer(steps, rate=rate):
+        """Its docstring is no setting."""
+        return keras.optimizers.SGD(rate)
+
+    return optimizer
+
+
+class Brighter:
+    def __init__(self, amount):
+        self.amount = amount
+
+    def __call__(self, rng, images):
+        return images + self.amount
+
+    def twice(self, rng, images):
+        return self(rng, self(rng, images))
+
+
+PAIRS = {
+    "a loss": (
+        {"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True)},
+        {"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=False)},
+        "loss from_logits True there, False here",
+    ),
+    "a rate": ({"optimizer": partial(recipes.adam, rate=0.1)}, {"optimizer": partial(recipes.adam, rate=0.2)},
+               "optimizer with rate 0.1 there, 0.2 here"),
+    "a lambda": ({"optimizer": lambda steps: keras.optimizers.SGD(0.1)},
+                 {"optimizer": lambda steps: keras.optimizers.SGD(0.2)},
+                 r"optimizer constants \[0.1\] there, \[0.2\] here"),
+    "what a lambda does": ({"optimizer": lambda steps: keras.optimizers.SGD(0.1)},
+                           {"optimizer": lambda steps: keras.optimizers.Adam(0.1)},
+                           r"optimizer code \w+ there, \w+ here"),
+    "what it encloses": ({"optimizer": rate_enclosed(0.1)}, {"optimizer": rate_enclosed(0.2)},
+                         "optimizer encloses rate 0.1 there, 0.2 here"),
+    "a default": ({"optimizer": rate_by_default(0.1)}, {"optimizer": rate_by_default(0.2)},
+                  r"optimizer defaults \[0.1\] there, \[0.2\] here"),
+    "an augmentation": ({"distort": SMALL.distort}, {"distort": partial(recipes.distorted, rotate=9)},
+                        "distort with rotate 5 there, 9 here"),
+    "no augmentation": ({"distort": SMALL.distort}, {"distort": None}, r"distort \{.*'rotate': 5.*\} there, None here"),
+    "a layer that augments": ({"distort": keras.layers.RandomZoom(0.1, seed=0)},
+                              {"distort": keras.layers.RandomZoom(0.2, seed=0)},
+                              "distort height_factor .*0.1.* there, .*0.2.* here"),
+    "an object": ({"distort": Brighter(np.float32(1))}, {"distort": Brighter(np.float32(2))},
+                  "distort amount 1.0 there, 2.0 here"),
+    "an object's method": ({"distort": Brighter(1).twice}, {"distort": Brighter(2).twice},
+                           "distort with amount 1 there, 2 here"),
+    "another function": ({"distort": np.add}, {"distort": np.multiply}, "distort .*add.* there, .*multiply.* here"),
+    "a learner": ({"learner": partial(learners.Pretrained, pretrain=1)},
+                  {"learner": partial(learners.Pretrained, pretrain=2)}, "learner with pretrain 1 there, 2 here"),
+}  # fmt: skip
+
+
+def planned(**parts):
+    return training._Run(dataclasses.replace(SMALL, **parts), 0, None, 1, "sha", Path("nowhere")).plan
+
+
+@pytest.mark.parametrize(("there", "here", "words"), PAIRS.values(), ids=PAIRS)
+def test_a_plan_tells_settings_apart_and_names_what_differs(there, here, words):
+    assert planned(**there) == planned(**there)
+    found = ", ".join(training._differences(planned(**there), planned(**here)))
+    assert re.search(words, found), found
+    assert len(found) < 400
+
+
+def test_a_plan_tells_what_a_function_reads_from_its_module(monkeypatch):
+    rate, table = planned(optimizer=reads_a_constant), planned(network=reads_a_table)
+    monkeypatch.setattr(sys.modules[__name__], "RATE", 0.02)
+    monkeypatch.setitem(SIZES, "filters", 9)
+    (found,) = training._differences(rate, planned(optimizer=reads_a_constant))
+    assert found == "optimizer reads RATE 0.01 there, 0.02 here"
+    (found,) = training._differences(table, planned(network=reads_a_table))
+    assert found == "network reads SIZES filters 8 there, 9 here"
+
+
+def test_a_plan_is_the_same_where_only_names_and_docstrings_differ():
+    def optimizer(steps, rate=0.1):
+        return keras.optimizers.SGD(rate)
+
+    optimizer.__qualname__ = rate_by_default(0.1).__qualname__
+    assert planned(optimizer=optimizer) == planned(optimizer=rate_by_default(0.1))
+    zoom = [planned(distort=keras.layers.RandomZoom(0.1, seed=0)) for _ in range(2)]  # Keras numbers its layers
+    assert zoom[0] == zoom[1]
+    assert training._described(frozenset("cab")) == ["'a'", "'b'", "'c'"]
+
+
+def test_a_function_that_encloses_itself_is_described():
+    def again(steps):
+        return again(steps - 1) if steps else keras.optimizers.SGD(0.1)
+
+    assert planned(optimizer=again)["optimizer"]["encloses"] == {"again": f"{__name__}.{again.__qualname__}"}
+
+
+def test_a_checkpoint_of_other_settings_is_refused_and_left_as_it_is(tmp_path):
+    recipe = dataclasses.replace(SMALL, epochs=1, seeds=(0,), optimizer=lambda steps: keras.optimizers.Adam(0.01))
+    training.train(recipe, folder=tmp_path, records=tmp_path)
+    before = next(tmp_path.rglob("checkpoint.npz")).read_bytes()
+    changes = {
+        r"optimizer constants \[0.01\] there, \[0.1\] here": {"optimizer": lambda steps: keras.optimizers.Adam(0.1)},
+        "loss ignore_class None there, 3 here": {
+            "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=3)},
+        "distort with shift 0.5 there, 0.7 here": {
+            "distort": partial(SMALL.distort.func, **SMALL.distort.keywords | {"shift": 0.7})},
+    }  # fmt: skip
+    for words, change in changes.items():
+        with pytest.raises(training.TrainingError, match=rf"has another plan \({words}\); use another"):
+            training.train(dataclasses.replace(recipe, **change), folder=tmp_path, records=tmp_path, resume=True)
+    assert next(tmp_path.rglob("checkpoint.npz")).read_bytes() == before
+    with policy("float64"), pytest.raises(training.TrainingError, match="dtype_policy float32 there, float64 here"):
+        training.train(recipe, folder=tmp_path, records=tmp_path, resume=True)
+
+
+@contextlib.contextmanager
+def policy(name):
+    """Keras set to another number type."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def draws():
+    """What random numbers come next, and the state of Keras' session."""
+    keras.utils.set_random_seed(7)
+    random.random(), np.random.rand(), keras.random.normal((1,))
+    first = keras.layers.Identity().name
+    yield
+    yield (random.random(), np.random.rand(), float(keras.random.normal(())),
+           backend.global_state.get_global_attribute("global_random_seed"),
+           keras.layers.Identity().name == first, keras.config.dtype_policy().name)  # fmt: skip
+
+
+def test_the_callers_random_numbers_and_session_are_left_alone(tmp_path):
+    recipe = dataclasses.replace(SMALL, epochs=1)
+    found = []
+    with policy("float64"):
+        for act in (
+            lambda: None,
+            lambda: training.train(recipe, folder=tmp_path, records=tmp_path),
+            lambda: training.train(recipe, folder=tmp_path, records=tmp_path, resume=True),
+            lambda: training.check_epochs(recipe, 3),
+        ):
+            state = draws()
+            next(state)
+            result = act()
+            found.append(next(state))
+            if isinstance(result, training.Result):
+                assert result.record["dtype_policy"] == "float64"
+                assert {v.dtype for v in result.models[0].trainable_variables} == {"float64"}
+    assert found == [(*found[0][:3], 7, False, "float64")] * 4
+
+
+def test_training_that_fails_leaves_the_callers_random_numbers_alone(tmp_path):
+    state = draws()
+    next(state)
+    expected = next(state)
+    state = draws()
+    next(state)
+    with pytest.raises(training.TrainingError):
+        training.train(dataclasses.replace(SMALL, optimizer=lambda steps: keras.optimizers.SGD(1e30)), folder=tmp_path)
+    assert next(state) == expected
+
+
+def test_epochs_that_a_recipe_cannot_do_with_are_refused_before_anything_is_touched(tmp_path):
+    kept = tmp_path / "dbn-mnist-backprop-5-epochs" / "seed-0" / "checkpoint.npz"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"kept")
+    with pytest.raises(ValueError, match="epochs must be at least 19, got 5: the first 18 are spent on 3 machines"):
+        training.train("dbn-mnist-backprop", epochs=5, fresh=True, folder=tmp_path, records=tmp_path)
+    assert kept.read_bytes() == b"kept"
+    assert training.check_epochs("dbn-mnist-backprop", 19) == 19 and training.check_epochs("dbn-mnist", 60) == 60
+    for name, recipe in recipes.RECIPES.items():
+        assert training.check_epochs(name) == recipe.epochs
+
+
+def test_the_records_that_are_there_can_be_read():
+    for name in recipes.RECIPES:
+        assert training.read_record(name)["runs"][0]["history"]["test_error"]
+
+
 def test_a_checkpoint_of_another_column_or_recipe_is_refused(tmp_path):
     recipe = dataclasses.replace(SMALL, epochs=1, columns=(1.0, 0.5))
     training.train(recipe, seeds=[1], folder=tmp_path)  # the first column
@@ -321,5 +520,3 @@ def test_every_recipe_builds_its_network_for_its_data():
         assert recipe.paper["source"] and recipe.description
         if recipe.distort:
             assert recipe.distort(np.random.default_rng(0), x).shape == x.shape
-
-
