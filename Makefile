@@ -4,16 +4,20 @@
 #   PYTHON=python3.12   which Python makes the environments (3.11 to 3.13)
 #   LOCK=newest         the newest versions of all dependencies, in place of those in requirements.txt
 #   ALL=1               all chapters, where a command takes only some by default
+#   SLOW=1              the tests marked slow as well, which otherwise run weekly
 
 PYTHON ?= python3
 PORT ?= 8000
 LOCK ?= requirements.txt
 ALL ?=
+SLOW ?=
 
 BACKENDS := jax torch
 BACKEND_CHAPTERS := $(if $(ALL),chapters,chapters/foundations/convolution.ipynb chapters/architectures/lenet.ipynb)
 # These look at the project and the book, which are the same on every backend.
 BOOK_TESTS := tests/test_book.py tests/test_notebooks.py tests/test_pages.py tests/test_project.py
+
+PYTEST := pytest tests -n 2 --dist loadfile $(if $(SLOW),,-m "not slow")
 
 GPU_EXTRAS_tensorflow := tensorflow gpu
 GPU_EXTRAS_jax := jax gpu-jax
@@ -45,14 +49,14 @@ serve: book ## build the book and serve it at http://127.0.0.1:8000 (PORT=8001 f
 test: ## check everything: style, package, chapters against their stored outputs, the built book
 	$(ENVIRONMENT) .venv book tensorflow dev
 	$(BIN)/ruff check .
-	KERAS_BACKEND=$(backend) $(BIN)/python -m pytest tests -n 2 --dist loadfile --durations 10
+	KERAS_BACKEND=$(backend) $(BIN)/python -m $(PYTEST) --durations 10
 	KERAS_BACKEND=$(backend) $(BIN)/python tools/check_notebooks.py
 
 test-backends: $(BACKENDS:%=test-%) ## the package and two chapters on JAX and PyTorch (ALL=1: all chapters)
 
 $(BACKENDS:%=test-%): test-%:
 	$(ENVIRONMENT) .venv-$* $* dev
-	KERAS_BACKEND=$* .venv-$*/bin/python -m pytest tests $(BOOK_TESTS:%=--ignore %) -n 2 --dist loadfile
+	KERAS_BACKEND=$* .venv-$*/bin/python -m $(PYTEST) $(BOOK_TESTS:%=--ignore %)
 	KERAS_BACKEND=$* .venv-$*/bin/python tools/check_notebooks.py $(BACKEND_CHAPTERS)
 
 test-gpu: backend := $(or $(KERAS_BACKEND),tensorflow)

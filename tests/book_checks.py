@@ -93,6 +93,12 @@ def check_pairs(book):
     return faults
 
 
+def check_made_from(book):
+    """Each notebook remembers the cells that it has, or the tool would take an edit of the text for one of both."""
+    return [f"{name}: made_from is not of its cells, run make notebooks" for name, notebook in book.notebooks.items()
+            if tool.stale(notebook)]  # fmt: skip
+
+
 def check_executed(book):
     """Every code cell was executed, in order from 1, without an error and without a word on standard error."""
     faults = []

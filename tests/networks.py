@@ -167,20 +167,21 @@ SMALLEST = dict.fromkeys(TRAINABLE, 1) | {  # the smallest side of an image
 
 OUTPUTS = {"googlenet_aux": 3, "inception_v2_aux": 2, "inception_v3_aux": 2}
 
-LARGE = {"resnet1202_cifar", "preact_resnet1001_cifar", "efficientnet_b6", "efficientnet_b7", "convnext_large"}
-# One or two of a family, for what does not depend on the depth; one on the other backends, where all takes minutes.
-EVERYWHERE = [
+EVERYWHERE = [  # one variant a family
     "alexnet_two_stream", "zfnet", "vgg11", "nin_cifar", "googlenet_aux", "bn_inception", "inception_v3_aux",
     "resnet20_cifar", "preact_resnet20_cifar", "resnext50", "se_resnet50", "densenet121", "squeezenet", "xception",
     "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "nasnet_mobile", "convnext_tiny",
 ]  # fmt: skip
+# One or two of a family, for what does not depend on the depth; one on the other backends, where all takes minutes.
 FAMILIES = pytest.mark.parametrize("name", EVERYWHERE if backend.name() != "tensorflow" else [
     *EVERYWHERE, "alexnet", "vgg16c", "nin", "googlenet", "inception_v2", "plain18", "resnet18", "resnet50",
     "plain20_cifar", "preact_resnet18", "preact_resnet50",
 ])  # fmt: skip
-ALL = pytest.mark.parametrize("name", [  # the counts of all, on TensorFlow only
-    pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name
-    for name in (TRAINABLE if backend.name() == "tensorflow" else EVERYWHERE)
+VARIANTS = list(TRAINABLE) if backend.name() == "tensorflow" else EVERYWHERE
+ALL = pytest.mark.parametrize("name", VARIANTS)  # for counts and shapes, which are built and not run
+# For what runs each network: one variant a family daily, all of them weekly or by `make test SLOW=1`.
+WEEKLY = pytest.mark.parametrize("name", [
+    name if name in EVERYWHERE else pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS
 ])  # fmt: skip
 # JAX compiles each network anew for each of these tests.
 SOME = FAMILIES if backend.name() != "jax" else pytest.mark.parametrize("name", [

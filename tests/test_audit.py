@@ -62,7 +62,6 @@ def test_a_separable_convolution_is_its_two_parts():
     assert audit(separable).macs == audit(parts).macs > 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name, macs, field", [
     # Operations: each network's paper (ResNet-50 with the stride in the first 1x1, as here and in the paper). Fields of
     # the last feature map: Araujo, Norris & Sim 2019, table 1.

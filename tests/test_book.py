@@ -18,7 +18,7 @@ import yaml
 from conftest import ROOT
 
 TEXT_CHECKS = [
-    checks.check_pairs, checks.check_executed, checks.check_lengths, checks.check_machine_free, checks.check_claims,
+    checks.check_pairs, checks.check_made_from, checks.check_executed, checks.check_lengths, checks.check_machine_free, checks.check_claims,
     checks.check_exercises, checks.check_alternative_texts, checks.check_contents, checks.check_lecture_map,
     checks.check_errata, *form.CHECKS,
 ]  # fmt: skip
@@ -154,6 +154,7 @@ class Sample:
         self.glossary = {"Sum": "What addition gives."}
         self.record = json.loads(json.dumps(RECORD))
         self.index = "# A book\n\nIts only chapter is [here](chapters/part/sample.ipynb).\n"
+        self.made_from = None  # of the cells that there are
         self.after = None  # breaks what was written
 
     def write(self):
@@ -164,6 +165,8 @@ class Sample:
         (self.folder / "appendix" / "glossary.yml").write_text(yaml.safe_dump(self.glossary), encoding="utf-8")
         (self.folder / "appendix" / "errata.yml").write_text(yaml.safe_dump(self.errata), encoding="utf-8")
         notebook = nbformat.v4.new_notebook(cells=self.cells, metadata=checks.tool.METADATA)
+        made_from = {"cnnbook": {"made_from": self.made_from or checks.tool.digest(checks.tool.cells(notebook))}}
+        notebook.metadata.update(made_from)
         (part / "sample.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
         (part / "sample.myst.md").write_text(jupytext.writes(notebook, fmt=checks.tool.FORMAT), encoding="utf-8")
         (part.parent / "lecture_map.yml").write_text(yaml.safe_dump(self.map), encoding="utf-8")
@@ -263,6 +266,7 @@ BREAKS = [
     ("pairs", "other prose", rewrite("sample.myst.md", "what addition", "all that addition"), "cell 6 differs"),
     ("pairs", "no text", remove("sample.myst.md"), "there is no .myst.md"),
     ("pairs", "no notebook", remove("sample.ipynb"), "there is no .ipynb"),
+    ("made_from", "of other cells", lambda sample: setattr(sample, "made_from", "0" * 16), "made_from is not of its"),
     ("executed", "a cell not executed", cell(1, execution_count=None), "execution count None, must be 1"),
     ("executed", "cells out of order", cell(2, execution_count=7), "execution count 7, must be 2"),
     ("executed", "a word on standard error", cell(1, outputs=[stream("Warning!\n", "stderr")]), "error: 'Warning!'"),

@@ -637,7 +637,6 @@ def real_cifar(tmp_path_factory):
 
 
 @needs_real_files
-@pytest.mark.slow
 def test_the_real_cifar10(real_cifar, cache, publisher, monkeypatch):
     monkeypatch.setenv("CNNBOOK_DATA", str(real_cifar))
     real = data.load("cifar10")

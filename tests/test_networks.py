@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from networks import (
     ALL,
+    EVERYWHERE,
     FAMILIES,
     MACS,
     ONLY_TENSORFLOW,
@@ -30,6 +31,12 @@ def test_every_network_is_in_the_tables():
     elsewhere = ("lenet", "mcdnn", "fcn", "unet", "kimcnn", "dqn")  # test_lenet.py and test_beyond.py
     here = {name for name in models.NETWORKS if not name.startswith(elsewhere)}
     assert set(TRAINABLE) == here - {"mobilenet_v3"} == set(STAGES) - {"vgg", "inception"}
+
+
+def test_one_variant_of_each_family_is_run_daily():
+    builder = lambda name: getattr(models.NETWORKS[name], "func", models.NETWORKS[name])
+    daily = [builder(name) for name in EVERYWHERE]
+    assert set(daily) == {builder(name) for name in TRAINABLE} and len(daily) == len(set(daily))
 
 
 def test_mobilenet_v3_alone_is_the_large_one():

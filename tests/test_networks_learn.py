@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import same_everywhere
 from keras import layers
-from networks import ALL, FAMILIES, ONLY_TENSORFLOW, SMALLEST, SOME, batch, first_to_last, small
+from networks import ONLY_TENSORFLOW, SMALLEST, SOME, WEEKLY, batch, first_to_last, small
 from sights import last_sights, supports
 
 
-def step_moves_every_weight(model):
+@WEEKLY
+def test_every_trainable_weight_moves_in_one_step(name):
+    keras.utils.set_random_seed(0)
+    model = small(name)
     for layer in model.layers:
         if isinstance(layer, LayerScale):  # at 1e-6, the paper's start, a step behind it is lost in rounding
             layer.gamma.assign(np.ones(layer.gamma.shape))
@@ -25,19 +28,6 @@ def step_moves_every_weight(model):
     model.train_on_batch(batch(model, 10), [np.arange(10) % 5] * len(model.outputs))
     for weight, old in zip(model.trainable_weights, before, strict=True):
         assert np.any(keras.ops.convert_to_numpy(weight) != old), weight.path
-
-
-@FAMILIES
-def test_every_trainable_weight_moves_in_one_step(name):
-    keras.utils.set_random_seed(0)
-    step_moves_every_weight(small(name))
-
-
-@ONLY_TENSORFLOW
-@ALL
-def test_every_trainable_weight_of_every_variant_moves(name):
-    keras.utils.set_random_seed(0)
-    step_moves_every_weight(small(name))
 
 
 @SOME
@@ -65,7 +55,7 @@ def plain(layer):
 
 
 @ONLY_TENSORFLOW
-@ALL
+@WEEKLY
 def test_a_feature_map_sees_what_its_gradient_reaches(name):
     """The audit's receptive field of the two last layers whose field does not leave the image."""
     side = max(SMALLEST[name], 97)

@@ -20,7 +20,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAM
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync",
          "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # fmt: skip
-WIDTHS = {"phone": 360, "desktop": 1280}
+LOOKS = [(width, scheme) for width in (360, 1280) for scheme in ("light", "dark")]  # a phone, a desk
 
 pytestmark = pytest.mark.browser
 
@@ -101,29 +101,44 @@ def visit(window, base, name):
 LOOK = (Path(__file__).parent / "look.js").read_text(encoding="utf-8")
 
 
+def look(page, width, scheme):
+    """Let an open page have a width and a colour scheme, and wait until it is drawn so."""
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+
+
 def faults_of(window, base, name):
-    """All faults of a page in one look."""
+    """All faults of a page, opened once and looked at in each look."""
     page, faults = visit(window, base, name)
-    faults += page.evaluate(LOOK)
+    found = []
+    for width, scheme in LOOKS:
+        look(page, width, scheme)
+        found += [f"{name}, {width} px, {scheme}: {fault}" for fault in page.evaluate(LOOK)]
     page.close()
-    return [f"{name}: {fault}" for fault in faults]
+    return [f"{name}: {fault}" for fault in faults] + found
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
-def test_pages(window, book, width, scheme):
+def test_pages(window, book):
     base, names = book
-    opened = window(width, scheme)
+    opened = window()
     assert [fault for name in names for fault in faults_of(opened, base, name)] == []
 
 
-def test_dark_is_dark(window, book):
-    """The pages follow the system's colours, so that the checks above did look at two themes."""
-    backgrounds = []
-    for scheme in ("light", "dark"):
-        page, _ = visit(window(scheme=scheme), book[0], "index.html")
-        backgrounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
-    assert backgrounds[0] == "rgb(255, 255, 255)" and backgrounds[1] != backgrounds[0]
+def test_an_open_page_follows_the_system(window, book):
+    """Its colours and its width, as if it were opened anew: so the checks above did look at all looks."""
+    seen = """[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('h1')).color,
+               document.documentElement.clientWidth, document.querySelector('article').getBoundingClientRect().width,
+               getComputedStyle(document.querySelector('.bd-sidebar-primary')).visibility]"""
+    changing, _ = visit(window(), book[0], "index.html")
+    backgrounds = set()
+    for width, scheme in LOOKS:
+        look(changing, width, scheme)
+        fresh, _ = visit(window(width, scheme), book[0], "index.html")
+        assert changing.evaluate(seen) == fresh.evaluate(seen), (width, scheme)
+        backgrounds.add((scheme, fresh.evaluate(seen)[0]))
+    assert len(backgrounds) == len(dict(backgrounds)) == 2 and ("light", "rgb(255, 255, 255)") in backgrounds
+    assert dict(backgrounds)["dark"] != "rgb(255, 255, 255)"
 
 
 def test_one_search_field_is_seen_and_finds_offline(window, book):
@@ -195,11 +210,27 @@ BREAKS = {
 
 def test_a_good_page_has_no_fault(window, serve, tmp_path):
     (tmp_path / "page.html").write_text(PAGE.replace("HERE", ""))
-    assert faults_of(window(360), serve(tmp_path), "page.html") == []
+    assert faults_of(window(), serve(tmp_path), "page.html") == []
 
 
 @pytest.mark.parametrize(("what", "says"), BREAKS.values(), ids=BREAKS)
 def test_a_broken_page_is_found(window, serve, tmp_path, what, says):
     (tmp_path / "page.html").write_text(PAGE.replace("HERE", what))
-    faults = faults_of(window(360), serve(tmp_path), "page.html")
+    faults = faults_of(window(), serve(tmp_path), "page.html")
     assert any(says in fault for fault in faults), faults
+
+
+ONLY = {  # what is wrong in some looks alone
+    "on a phone": ("<p style='width: 500px'>wide</p>", {"360 px, light", "360 px, dark"}),
+    "on a desk": ("<style>@media (min-width: 1000px) { p { color: #bbb } }</style>",
+                  {"1280 px, light", "1280 px, dark"}),
+    "in the dark": ("<style>@media (prefers-color-scheme: dark) { p { color: #bbb } }</style>",
+                    {"360 px, dark", "1280 px, dark"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "looks"), ONLY.values(), ids=ONLY)
+def test_a_page_is_looked_at_in_each_look(window, serve, tmp_path, what, looks):
+    (tmp_path / "page.html").write_text(PAGE.replace("HERE", what))
+    faults = faults_of(window(), serve(tmp_path), "page.html")
+    assert {fault.split(": ")[0] for fault in faults} == {f"page.html, {look}" for look in looks}

@@ -16,6 +16,9 @@ MEAN, DEVIATION = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225
 # On the other backends these stand for all: whether the maps hold does not depend on the backend.
 EVERYWHERE = {"resnet50", "mobilenet_v2"}
 NAMES = [name for name in weights.MAPS if backend.name() == "tensorflow" or name in EVERYWHERE]
+# Daily one variant a family, the first of each function in weights.MAPS; all weekly or by `make test SLOW=1`.
+builder = lambda name: getattr(models.NETWORKS[name], "func", models.NETWORKS[name])
+DAILY = EVERYWHERE | set({builder(name): name for name in reversed(weights.MAPS)}.values())
 # A random EfficientNet makes differences in the last bit a million times as large: float64, behind their scaling of the
 # pixels, leaves none.
 FLOAT64 = [name for name in NAMES if name.startswith("efficientnet")]
@@ -55,8 +58,9 @@ def precision(request):
     keras.config.set_dtype_policy(before[1])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [
+    name if name in DAILY else pytest.param(name, marks=pytest.mark.slow) for name in NAMES
+])  # fmt: skip
 def test_the_same_output_as_keras_applications(name, precision):
     # What counts is the layers; of the larger variants a small image shows them as well as a large one.
     size = {"input_shape": (96, 96, 3)} if name in FLOAT64[1:] or name in ("convnext_base", "convnext_large") else {}

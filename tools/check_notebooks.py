@@ -4,6 +4,10 @@
 
 The kernel is this Python, with the backend that KERAS_BACKEND names. With --gpu it ends with an error where that
 backend sees no GPU, and keeps a summary in records/nbval-gpu.json beside those of the other backends.
+
+What took longest last time starts first; the seconds are kept in .pytest_cache. A notebook over 60 s and a run over
+15 minutes are reported and are no failure. A notebook gets 180 s in all: then its cell is interrupted and fails, the
+cells behind it are not run, and a kernel that does not obey is killed 15 s later.
 """
 
 from cnnbook import files
@@ -12,6 +16,8 @@ import argparse
 import json
 import os
 import sys
+import threading
+import time
 from collections import defaultdict
 from datetime import date
 from pathlib import Path
@@ -19,6 +25,10 @@ from pathlib import Path
 import pytest
 
 SUMMARY = Path("records/nbval-gpu.json")
+SECONDS = Path(".pytest_cache/notebooks.json")
+LONG, LONG_IN_ALL = 60, 15 * 60
+LIMIT = float(os.environ.get("NOTEBOOK_SECONDS", 180))  # the tests try less
+GRACE = min(15, LIMIT)
 
 
 class Times:
@@ -26,6 +36,7 @@ class Times:
 
     def __init__(self):
         self.notebooks = defaultdict(lambda: {"cells": 0, "failed": 0, "seconds": 0.0})
+        self.start = time.monotonic()
 
     def pytest_runtest_logreport(self, report):
         row = self.notebooks[report.nodeid.split("::")[0]]
@@ -40,7 +51,40 @@ class Times:
     def pytest_terminal_summary(self, terminalreporter):
         terminalreporter.section("seconds, cells and failures of each notebook")
         for row in self.rows():
-            terminalreporter.line("{seconds:8.1f} s {cells:4d} cells {failed:3d} failed  {notebook}".format(**row))
+            line = "{seconds:8.1f} s {cells:4d} cells {failed:3d} failed  {notebook}".format(**row)
+            terminalreporter.line(line + (f", over {LONG} s" if row["seconds"] > LONG else ""))
+        spent = time.monotonic() - self.start
+        over = f", over {LONG_IN_ALL // 60} minutes" if spent > LONG_IN_ALL else ""
+        terminalreporter.line(f"{spent:8.1f} s in all{over}")
+
+
+clocks = {}  # notebook -> when its 180 s are over; in each worker, for pytest loads this module there as a plugin
+
+
+def pytest_runtest_setup(item):
+    """Give each cell what its notebook has left of its time; where it is over, nbval interrupts the cell."""
+    if item.parent not in clocks:
+        clocks[item.parent] = time.monotonic() + LIMIT
+        timer = threading.Timer(LIMIT + GRACE, kill, [item.parent])
+        timer.daemon = True
+        timer.start()
+    if item.parent.timed_out:
+        pytest.skip(f"the notebook ran longer than {LIMIT:g} s")
+    item.config.option.nbval_cell_timeout = max(1.0, clocks[item.parent] - time.monotonic())
+
+
+def kill(notebook):
+    """End the kernel of a notebook; one that ended already has none."""
+    manager = getattr(notebook.kernel, "km", None)
+    if manager and manager.provisioner and manager.provisioner.process:
+        manager.provisioner.process.kill()
+
+
+def longest_first(paths, seconds):
+    """The notebooks, in folders as well: those of unknown time first, by the size of the file."""
+    found = [file for path in map(Path, paths) for file in ([path] if path.is_file() else sorted(path.rglob("*.ipynb")))
+             if ".ipynb_checkpoints" not in file.parts]  # fmt: skip
+    return sorted(map(str, found), key=lambda name: (-seconds.get(name, float("inf")), -os.path.getsize(name)))
 
 
 def require_gpu():
@@ -83,10 +127,19 @@ def main():
 
     times = Times()
     options = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", "tests/sanitize.cfg"]
+    options += ["-p", Path(__file__).stem]
     if not arguments.gpu:  # two notebooks at a time; on a GPU they would compete for its memory
-        options += ["-n", "2", "--dist", "loadfile"]
+        options += ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))  # or they spin for a core
-    status = pytest.main([*options, *arguments.notebooks], plugins=[times])
+    missing = [path for path in arguments.notebooks if not Path(path).exists()]
+    if missing:
+        parser.error(f"there is no {missing[0]}")
+    seconds = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
+    status = pytest.main([*options, *longest_first(arguments.notebooks, seconds)], plugins=[times])
+    seconds |= {row["notebook"]: row["seconds"] for row in times.rows()}
+    SECONDS.parent.mkdir(exist_ok=True)
+    with files.whole(SECONDS, "w", encoding="utf-8") as file:
+        json.dump(seconds, file)
     if facts and status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         keep(facts, times.rows())
     sys.exit(status)
