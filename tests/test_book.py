@@ -18,9 +18,9 @@ import yaml
 from conftest import ROOT
 
 TEXT_CHECKS = [
-    checks.check_pairs, checks.check_made_from, checks.check_executed, checks.check_lengths, checks.check_machine_free, checks.check_claims,
-    checks.check_exercises, checks.check_alternative_texts, checks.check_contents, checks.check_lecture_map,
-    checks.check_errata, *form.CHECKS,
+    checks.check_pairs, checks.check_made_from, checks.check_executed, checks.check_lengths,
+    checks.check_machine_free, checks.check_claims, checks.check_exercises, checks.check_alternative_texts,
+    checks.check_contents, checks.check_lecture_map, checks.check_errata, *form.CHECKS,
 ]  # fmt: skip
 PAGE_CHECKS = [checks.check_links, checks.check_foreign, checks.check_rendered, checks.check_heads]
 
