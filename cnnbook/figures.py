@@ -1,7 +1,7 @@
 """Every drawing that two chapters share, in one style, each shown with alternative text.
 
 Importing this module applies the style. All functions but :func:`show` return a matplotlib figure, to be passed to
-:func:`show` with words that say what it shows, computed numbers included.
+:func:`show` with words that say what it shows, computed numbers included, and a caption that says what to look at.
 """
 
 import base64
@@ -24,7 +24,7 @@ COLOURS = {
 }  # fmt: skip
 INK, GRID = "#222222", "#D9D9D9"
 WIDTH = 6.0  # inches: at 96 pixels an inch a phone shows it at 0.6 of its size, and 12 points stay legible
-_LEAST_ALT = 20  # characters
+_LEAST_WORDS = 20  # characters
 
 
 def style():
@@ -45,24 +45,36 @@ def style():
 style()
 
 
-def show(fig, alt, width=None):
-    """Display a figure in the notebook as an ``<img>`` with alternative text, and close it.
+def show(fig, alt, caption=None, width=None):
+    """Display a figure in the notebook, with alternative text and a caption, and close it.
+
+    The built book puts a number before the caption.
 
     Args:
         fig: A matplotlib figure.
-        alt: What the figure shows, in a sentence; nbval compares it, so computed numbers in it must not vary.
+        alt: What the figure shows, in a sentence, for who does not see it; nbval compares it, so computed numbers in it
+            must not vary.
+        caption: What to look at, in one sentence, for who does; compared likewise. Plain text, without mathematics.
         width: CSS pixels to show it at; by default 96 an inch of the figure. It never exceeds the page's width.
 
     Raises:
-        TypeError: ``fig`` is not a figure, or ``alt`` is not a string.
-        ValueError: ``alt`` is empty, shorter than 20 characters or a file name; ``width`` is not positive.
+        TypeError: ``fig`` is not a figure, or ``alt`` or ``caption`` is not a string.
+        ValueError: ``alt`` or ``caption`` is empty, shorter than 20 characters or a file name, or they are the same;
+            ``width`` is not positive.
     """
     from IPython.display import HTML, display  # only a notebook needs it
 
     if not isinstance(fig, mpl.figure.Figure):
         raise TypeError(f"fig must be a matplotlib figure, got {type(fig).__name__}")
     try:
-        display(HTML(_img(fig, _checked_alt(alt), width)))
+        alt = _checked_words("alt", alt)
+        shown = _img(fig, alt, width)
+        if caption is not None:
+            caption = _checked_words("caption", caption)
+            if caption == alt:
+                raise ValueError("caption must say what to look at, alt what is there; both are the same text")
+            shown = f'<figure class="cnnbook-figure">{shown}<figcaption>{html.escape(caption)}</figcaption></figure>'
+        display(HTML(shown))
     finally:
         plt.close(fig)  # or the notebook draws it a second time
 
@@ -78,14 +90,14 @@ def _img(fig, alt, width):
     return f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}" class="cnnbook-figure" style="{css}">'
 
 
-def _checked_alt(alt):
-    if not isinstance(alt, str):
-        raise TypeError(f"alt must be a string, got {type(alt).__name__}")
-    alt = " ".join(alt.split())
-    is_path = re.fullmatch(r"\S*(/|\\)\S*|.*\.(png|jpe?g|svg|gif|pdf|webp)", alt, re.IGNORECASE)
-    if is_path or len(alt) < _LEAST_ALT:
-        raise ValueError(f"alt must say in {_LEAST_ALT} characters or more what the figure shows, got {alt!r}")
-    return alt
+def _checked_words(name, words):
+    if not isinstance(words, str):
+        raise TypeError(f"{name} must be a string, got {type(words).__name__}")
+    words = " ".join(words.split())
+    is_path = re.fullmatch(r"\S*(/|\\)\S*|.*\.(png|jpe?g|svg|gif|pdf|webp)", words, re.IGNORECASE)
+    if is_path or len(words) < _LEAST_WORDS:
+        raise ValueError(f"{name} must say in {_LEAST_WORDS} characters or more what the figure shows, got {words!r}")
+    return words
 
 
 def _grid(count, columns, tile=1.5, titles=False):
@@ -223,6 +235,46 @@ def matrices(arrays, titles=None, highlights=None, signs=None):
         if i < len(signs):
             ax.text(left + gap / 2, tallest / 2, signs[i], ha="center", va="center", fontsize=min(18, 36 * cell))
             left += gap
+    return fig
+
+
+def channel_sum(inputs, kernels, parts, names=None, at=(0, 0)):
+    """A convolution over several channels: a row for each, input ∗ kernel = part, and beside them the parts' sum.
+
+    Args:
+        inputs, kernels, parts: One matrix a channel: what is read, padding included; the kernel; what comes out of the
+            two with stride 1.
+        names: One text a channel.
+        at: ``(row, column)`` of the output whose window is coloured.
+    """
+    rows = [tuple(np.atleast_2d(np.asarray(a)) for a in row) for row in zip(inputs, kernels, parts, strict=True)]
+    names = _one_each("names", names, rows)
+    for x, kernel, part in rows:
+        if tuple(np.subtract(x.shape, kernel.shape) + 1) != part.shape or part.shape != rows[0][2].shape:
+            raise ValueError(f"parts must be of the size that inputs and kernels make at stride 1, the same for each "
+                             f"channel, got input {x.shape}, kernel {kernel.shape}, part {part.shape}")  # fmt: skip
+    (high, wide), (row, column) = np.max([x.shape for x, _, _ in rows], axis=0), at
+    taps, outputs = max(kernel.shape[1] for _, kernel, _ in rows), rows[0][2].shape
+    starts = np.cumsum([0, wide + 1, taps + 1, outputs[1] + 1])  # of the four columns, in cells
+    across, step = starts[3] + outputs[1], high + 0.9
+    cell = min(0.5, WIDTH / (across + 0.2))  # inches
+    fig = plt.figure(figsize=((across + 0.2) * cell, (len(rows) * step + 0.2) * cell), layout="none")
+    ax = fig.add_axes((0, 0, 1, 1), xlim=(-0.1, across + 0.1), ylim=(len(rows) * step + 0.1, -0.1))
+    ax.set_axis_off()
+    write = functools.partial(ax.text, ha="center", va="center", fontsize=min(18, 36 * cell))
+    for i, (arrays, name) in enumerate(zip(rows, names, strict=True)):
+        middle = i * step + 0.9 + high / 2
+        windows = (row, column, *arrays[1].shape), None, (row, column, 1, 1)
+        for array, left, window in zip(arrays, starts[:3], windows, strict=True):
+            _cells(ax, array, left, middle - array.shape[0] / 2, window, 72 * cell)
+        ax.text(wide / 2, middle - high / 2 - 0.2, name, ha="center", va="bottom", fontsize=min(12, 30 * cell))
+        write(starts[1] - 0.5, middle, "∗")
+        write(starts[2] - 0.5, middle, "=")
+        if i:
+            write(starts[2] + outputs[1] / 2, middle - step / 2, "+")
+    middle = 0.45 + len(rows) * step / 2
+    write(starts[3] - 0.5, middle, "=")
+    _cells(ax, sum(part for _, _, part in rows), starts[3], middle - outputs[0] / 2, (row, column, 1, 1), 72 * cell)
     return fig
 
 
@@ -370,6 +422,30 @@ def _block(ax, block, x, y, largest, cell):
     for i in range(count):
         shift = 0.042 * (i - (count - 1) / 2)
         ax.add_patch(plt.Rectangle((x - wide / 2 + shift, y - high / 2 + shift), wide, high, **style))
+
+
+def chain(boxes, forwards, back):
+    """A computation as a row of boxes: over each arrow forwards its own slope, under each one back what has come so far.
+
+    Args:
+        boxes: One text a box, from the parameter to the loss.
+        forwards, back: One text an arrow, in the order of the boxes, so one fewer than they are.
+    """
+    for name, texts in (("forwards", forwards), ("back", back)):
+        if len(texts) != len(boxes) - 1 or not len(texts):
+            raise ValueError(f"{name} must be one for each arrow between {len(boxes)} boxes, got {len(texts)}")
+    fig, ax = plt.subplots(figsize=(WIDTH, 2))
+    ax.set(xlim=(0, len(boxes)), ylim=(-1, 1))
+    ax.set_axis_off()
+    for i, text in enumerate(boxes):
+        frame = {"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": INK}
+        ax.text(i + 0.5, 0, text, ha="center", va="center", bbox=frame)
+    for start, above, below in zip(range(1, len(boxes)), forwards, back, strict=True):
+        for text, side, name in ((above, 1, "blue"), (below, -1, "orange")):
+            arrow = {"arrowstyle": "-|>", "linewidth": 1.6, "color": COLOURS[name]}
+            ax.annotate("", (start + 0.18 * side, 0.2 * side), (start - 0.18 * side, 0.2 * side), arrowprops=arrow)
+            ax.text(start, 0.32 * side, text, color=COLOURS[name], ha="center", va="bottom" if side > 0 else "top")
+    return fig
 
 
 def _one_each(name, values, things, missing=""):

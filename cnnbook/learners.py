@@ -1,14 +1,16 @@
 """How a recipe's network learns one epoch; ``training.train`` does the rest.
 
-A learner is made from (recipe, steps an epoch, epochs) and has
+A learner is made from (recipe, steps an epoch, epochs); ValueError says what it cannot do with them. It has
 
     model                           what has been trained in the end
     values(), assign(values)        all arrays that its next epoch depends on, to and from a checkpoint
-    fit(images, labels, epoch, seed, after_step)     one epoch; ``after_step(loss)`` is called after each batch
+    loss_name(epoch)                what the epoch's loss is, for the curves of the record
+    fit(images, labels, epoch, seed, after_step)     one epoch; after each batch ``after_step(loss)`` is called, with
+                                    the mean over the epoch so far, as Keras reports it
     scores(images)                  ``(batch, classes)``, the largest wins
 """
 
-from cnnbook.boltzmann import RBM
+from cnnbook.boltzmann import RBM, whole
 
 import keras
 import numpy as np
@@ -35,6 +37,10 @@ class Fit:
         """Put a checkpoint's values in."""
         for variable, value in zip(self._variables(), values, strict=True):
             variable.assign(value)
+
+    def loss_name(self, epoch):
+        """The loss that the model was compiled with."""
+        return "loss"
 
     def fit(self, images, labels, epoch, seed, after_step):
         """One epoch of ``keras.Model.fit``, in the order given."""
@@ -68,8 +74,20 @@ class Stack:
     """
 
     def __init__(self, machines, epochs, rate, batch_size):
-        self.machines, self.each, self.rate, self.batch_size = machines, epochs, rate, batch_size
-        self.epochs = epochs * len(machines)
+        self.machines, self.each, self.rate, self.batch_size = machines, whole("pretrain", epochs), rate, batch_size
+        self.epochs = self.each * len(machines)
+
+    def require(self, epochs, more):
+        """Raise a ValueError unless ``epochs`` suffice for all machines and ``more`` epochs of what comes after."""
+        if epochs < self.epochs + more:
+            raise ValueError(
+                f"epochs must be at least {self.epochs + more}, got {epochs}: the first {self.epochs} are spent on "
+                f"{len(self.machines)} machines, one after the other"
+            )
+
+    def loss_name(self, epoch):
+        """Which machine is learning: their mean squared errors of reconstruction are of different layers."""
+        return f"reconstruction_{epoch // self.each + 1}"
 
     def values(self):
         """All weights and biases, and their velocities."""
@@ -78,13 +96,13 @@ class Stack:
     def fit(self, images, targets, epoch, seed, after_step):
         """One epoch of the machine whose turn it is; ``targets`` are what the last machine sees beside its input."""
         rng, turn = np.random.default_rng(seed), epoch // self.each
-        machine = self.machines[turn]
+        machine, report = self.machines[turn], _mean_so_far(after_step)
         for x, y in _batches(images, targets, self.batch_size):
             for below in self.machines[:turn]:
                 x = below.up(x)
             x = np.concatenate([x, y], axis=1) if machine.labels else x
             momentum = 0.5 if epoch % self.each < 5 else 0.9
-            after_step(machine.contrastive_divergence(rng, x, rate=self.rate, momentum=momentum, decay=2e-4))
+            report(machine.contrastive_divergence(rng, x, rate=self.rate, momentum=momentum, decay=2e-4), len(x))
 
 
 class UpDown:
@@ -97,7 +115,8 @@ class UpDown:
         rng = np.random.default_rng(np.random.randint(2**31))  # the run's seed stands behind NumPy's global generator
         self.model = recipe.network(rng)
         self.stack = Stack([*self.model.stack, self.model.top], pretrain, cd_rate, recipe.batch_size)
-        self.batch_size, self.epochs, self.rate, self.gibbs = recipe.batch_size, epochs, rate, gibbs
+        self.stack.require(epochs, 0)
+        self.batch_size, self.epochs, self.rate, self.gibbs = recipe.batch_size, epochs, rate, whole("gibbs", gibbs)
 
     def values(self):
         """The machines and the weights in both directions."""
@@ -108,6 +127,10 @@ class UpDown:
         """Put a checkpoint's values in."""
         _copy(values, self.values())
 
+    def loss_name(self, epoch):
+        """A machine's reconstruction, or the image as the whole network restores it."""
+        return self.stack.loss_name(epoch) if epoch < self.stack.epochs else "restoration"
+
     def fit(self, images, labels, epoch, seed, after_step):
         """One epoch of contrastive divergence or of the up-down algorithm."""
         targets = np.eye(self.model.labels, dtype="float32")[labels]
@@ -117,9 +140,9 @@ class UpDown:
                 self.model.settle(turn)
             return
         rng, last = np.random.default_rng(seed), self.epochs - self.stack.epochs
-        rate = self.rate * (1 - (epoch - self.stack.epochs) / last)
+        rate, report = self.rate * (1 - (epoch - self.stack.epochs) / last), _mean_so_far(after_step)
         for x, y in _batches(images, targets, self.batch_size):
-            after_step(self.model.up_down(rng, x, y, rate=rate, steps=self.gibbs))
+            report(self.model.up_down(rng, x, y, rate=rate, steps=self.gibbs), len(x))
 
     def scores(self, images):
         """Minus the free energy with each label."""
@@ -133,6 +156,7 @@ class Pretrained(Fit):
         machines = [layer.kernel.shape for layer in _dense(recipe.network())[:-1]]
         rng = np.random.default_rng(np.random.randint(2**31))
         self.stack = Stack([RBM(*shape, rng) for shape in machines], pretrain, cd_rate, recipe.batch_size)
+        self.stack.require(epochs, 1)  # or nothing would have taught the output
         super().__init__(recipe, steps, epochs - self.stack.epochs)
 
     def values(self):
@@ -144,6 +168,10 @@ class Pretrained(Fit):
         own = len(self._variables())
         super().assign(values[:own])
         _copy(values[own:], self.stack.values())
+
+    def loss_name(self, epoch):
+        """A machine's reconstruction, or the loss of the whole net."""
+        return self.stack.loss_name(epoch) if epoch < self.stack.epochs else super().loss_name(epoch)
 
     def fit(self, images, labels, epoch, seed, after_step):
         """One epoch of contrastive divergence, or of backpropagation through the whole net."""
@@ -157,6 +185,18 @@ class Pretrained(Fit):
 def _batches(images, targets, size):
     for start in range(0, len(images), size):
         yield images[start : start + size], targets[start : start + size]
+
+
+def _mean_so_far(after_step):
+    """A function of (loss, images) that hands on the mean loss of all images that it was told of."""
+    total = images = 0
+
+    def report(loss, count):
+        nonlocal total, images
+        total, images = total + loss * count, images + count
+        after_step(total / images)
+
+    return report
 
 
 def _dense(model):

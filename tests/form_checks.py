@@ -15,12 +15,11 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 
+import book_checks
 from book_checks import IGNORED, Book, calls, files_in, html_of, labels_in, only_draws, tags, text_of
 from bs4 import BeautifulSoup
 
 OLD_FORM = {
-    "chapters/foundations/primer", "chapters/foundations/why-convolution", "chapters/foundations/convolution",
-    "chapters/foundations/padding-stride-channels", "chapters/foundations/filters", "chapters/foundations/pooling",
     "chapters/foundations/structure", "chapters/foundations/activations-initialization",
     "chapters/foundations/backpropagation", "chapters/foundations/regularization", "chapters/foundations/depth",
     "chapters/foundations/deep-belief-networks", "chapters/architectures/lenet",
@@ -33,11 +32,9 @@ KINDS = ("Predict, then run.", "Derive.", "Change the code.")
 ASIDE = re.compile(r"^(:{3,}|`{3,})\{(?!code-cell|math|figure|image|table|list-table|lecture-slides).*?^\1\s*$",
                    re.MULTILINE | re.DOTALL)  # fmt: skip
 
-
 def mended(book):
     """The notebooks in the new form, by name."""
     return {name: notebook for name, notebook in book.notebooks.items() if name not in OLD_FORM}
-
 
 def sections(notebook):
     """(heading, cells) of each part of a chapter; the opening's heading is empty. Prose is split at its headings."""
@@ -52,26 +49,21 @@ def sections(notebook):
             parts.append((heading.strip(), [text]))
     return parts
 
-
 def without_code(text):
     """Markdown without its fenced code, in which a hash begins a comment."""
     return re.sub(r"^(`{3,})(?!\{)[^\n]*\n.*?^\1\s*$", "", text, flags=re.MULTILINE | re.DOTALL)
-
 
 def prose_of(cells):
     """The prose among a section's cells."""
     return "\n\n".join(cell for cell in cells if isinstance(cell, str))
 
-
 def code_of(cells):
     """The code cells among a section's cells."""
     return [cell for cell in cells if not isinstance(cell, str)]
 
-
 def pictures(cell):
     """The parsed pictures that a code cell shows."""
     return [image for output in cell.outputs for image in BeautifulSoup(html_of(output), "html.parser").find_all("img")]
-
 
 def check_opening(book):
     """A chapter opens with its question and a picture; what the reader will be able to do, need and spend follow."""
@@ -92,7 +84,6 @@ def check_opening(book):
             faults.append(f"{name}: the opening has no picture")
     return faults
 
-
 def check_slides(book):
     """The main line reads without a slide: they stand at the end, made from the lecture map, or in an aside."""
     faults, items = [], book.read_yaml("chapters/lecture_map.yml")["items"]
@@ -109,7 +100,6 @@ def check_slides(book):
             found = re.findall(SLIDE, text, re.IGNORECASE) if heading != ORIGIN else []
             faults += [f"{name}, {heading or 'opening'}: {word!r} belongs in an aside or at the end" for word in found]
     return faults
-
 
 def check_remember(book):
     """Each of the five to eight things to remember links to the section that shows it."""
@@ -131,7 +121,6 @@ def check_remember(book):
                 faults.append(f"{name}: links to no section of this chapter that shows something: {said!r}")
     return faults
 
-
 def shown_under(notebook):
     """{label: whether a code cell of the section that it labels shows something}, subsections included."""
     shown, open_labels, waiting = dict.fromkeys(labels_in(notebook), False), [], []
@@ -150,7 +139,6 @@ def shown_under(notebook):
                 waiting = []
     return shown
 
-
 def check_captions(book):
     """Every figure has a caption, and its drawing code is folded."""
     faults = []
@@ -163,7 +151,6 @@ def check_captions(book):
             if only_draws(cell) and len(cell.source.splitlines()) > 3 and not folded:
                 faults.append(f"{name}, code cell {number}: only draws, and is not folded (tag hide-input)")
     return faults
-
 
 def check_size(book):
     """A chapter is read in an hour and a half: so many words, so many cells; optional sections do not count."""
@@ -183,7 +170,6 @@ def check_size(book):
                 faults.append(f"{name}, code cell {number}: the third in a row that shows nothing")
     return faults
 
-
 def check_kinds(book):
     """Among the exercises one is to predict, one to derive, one to change the code."""
     faults = []
@@ -191,7 +177,6 @@ def check_kinds(book):
         text = next((prose_of(cells) for heading, cells in sections(notebook) if heading.startswith(EXERCISES)), "")
         faults += [f"{name}: no exercise begins with **{kind}**" for kind in KINDS if f"**{kind}**" not in text]
     return faults
-
 
 def check_answers(book):
     """No answer of three digits or more stands in an output of its chapter, solutions apart: it could be looked up."""
@@ -213,21 +198,20 @@ def check_answers(book):
                 faults += [f"{name}: the answer of {key} stands in an output: {digits}" for digits in found]
     return faults
 
-
 def numbers_in(solution):
-    """The numbers that a solution consists of; none of a function or of words."""
+    """The numbers of three digits or more in a solution; none of a function or of words."""
     if callable(solution) or isinstance(solution, str | bool):
         return []
     parts = getattr(solution, "tolist", lambda: solution)()
-    return [one for part in parts for one in numbers_in(part)] if hasattr(parts, "__iter__") else [abs(float(parts))]
-
+    if hasattr(parts, "__iter__"):
+        return [one for part in parts for one in numbers_in(part)]
+    return [abs(float(parts))] if len(re.sub(r"e.*|\D", "", f"{parts:.10g}").lstrip("0")) >= 3 else []
 
 def rounds_to(value, digits):
     """Whether a number is printed by these digits."""
     mantissa, _, power = digits.partition("e")
     places = len(mantissa.partition(".")[2]) - int(power or 0)
     return math.isclose(round(value, places), float(digits), rel_tol=1e-12)
-
 
 def check_defined(book):
     """A term of the glossary is used after the chapter that defines it, or the sentence links forward."""
@@ -251,22 +235,18 @@ def check_defined(book):
                 early |= used
     return faults
 
-
 def terms_defined(notebook, phrases):
     """The terms that a chapter sets in bold."""
     return terms_in_bold("\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown"), phrases)
-
 
 def _pattern(phrases):
     either = "|".join(re.escape(phrase) for phrase in sorted(phrases, key=len, reverse=True))
     return re.compile(rf"(?<![\w-])(?:{either})s?(?![\w-])", re.IGNORECASE)
 
-
 def terms_in_bold(text, phrases):
     """The terms that a text sets in bold."""
     bold = re.findall(r"\*\*([^*]+)\*\*", " ".join(text.split()))
     return [term for term, own in phrases.items() if own and any(_pattern([*own, term]).fullmatch(one) for one in bold)]
-
 
 def terms_used(text, phrases):
     """The terms whose phrases stand in a text; code, formulas, links and headings aside. The longest phrase counts."""
@@ -275,7 +255,6 @@ def terms_used(text, phrases):
         if own and (pattern := _pattern(own)).search(text):
             text = pattern.sub(" ", text)
             yield term
-
 
 def check_streams(book):
     """Random streams are named, and no two of a chapter coincide."""
@@ -299,7 +278,6 @@ def check_streams(book):
             seen[value] = said
     return faults
 
-
 def constants(tree):
     """The numbers that names at the top of a chapter stand for: A, B = 0, 1 and A, B = range(2) as well."""
     found = {}
@@ -318,7 +296,6 @@ def constants(tree):
         found |= {ast.unparse(name): value for name, value in pairs if isinstance(value, int)}
     return found
 
-
 def check_words_of_claims(book):
     """A claim reads with its number: "share lost: 0.63, claimed at least 0.5"."""
     faults = []
@@ -333,20 +310,19 @@ def check_words_of_claims(book):
                     faults.append(f"{name}: a claim stands in a cell that nbval ignores: {said!r}")
     return faults
 
-
 CHECKS = [check_opening, check_slides, check_remember, check_captions, check_size, check_kinds, check_answers,
           check_defined, check_streams, check_words_of_claims]  # fmt: skip
-
 
 def main(names):
     """Print the faults of the chapters that are named, as if they were not in OLD_FORM; return the exit status."""
     names = [name.removesuffix(".ipynb").removesuffix(".myst.md") for name in names]
     OLD_FORM.difference_update(names)
     book = Book(Path(__file__).resolve().parent.parent)
-    own = [fault for check in CHECKS for fault in check(book) if fault.startswith(tuple(names))]
+    every = [*CHECKS, book_checks.check_pairs, book_checks.check_lengths, book_checks.check_claims,
+             book_checks.check_exercises, book_checks.check_alternative_texts]  # fmt: skip
+    own = [fault for check in every for fault in check(book) if fault.startswith(tuple(names))]
     print("\n".join(own) or "no fault")
     return 1 if own else 0
-
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -3,6 +3,9 @@
 from cnnbook import exercises
 from cnnbook.exercises import EXERCISES, check
 
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from scipy import signal
@@ -83,18 +86,51 @@ def test_a_wrong_shape_is_told(capsys):
     assert said(capsys, "lenet/c1", [156]) == "Not yet. The answer is one number; yours is an array of shape (1,)."
 
 
+@pytest.mark.parametrize("five", [
+    5, 5.0, 4.9999999999, 5.0000000001, 0.1 * 50 + 1e-12, Fraction(5), Fraction(10, 2), Decimal(5), Decimal("5.0"),
+    np.int8(5), np.uint64(5), np.float16(5), np.float32(5),
+])  # fmt: skip
+def test_a_whole_number_may_be_any_kind_of_number_and_right_to_rounding(capsys, monkeypatch, five):
+    monkeypatch.setattr(exercises, "EXERCISES", {})
+    exercises.exercise("t/five", solution=5, why="", wrong=[(6, "One less.")], otherwise="No.")
+    exercises.exercise("t/fives", solution=[5, 2], why="", wrong=[], otherwise="No.")
+    assert said(capsys, "t/five", five).startswith("Correct.")
+    assert said(capsys, "t/five", five + 1) == "Not yet. One less."
+    assert said(capsys, "t/fives", [five, Fraction(2)]).startswith("Correct.")
+    assert said(capsys, "t/fives", [five, 5]) == "Not yet. No."
+
+
+@pytest.mark.parametrize("other", [5.4, 4.6, 4.999, 5.00001, Fraction(27, 5), Decimal("5.4"), np.float16(5.4)])
+def test_a_whole_number_is_not_rounded_to(capsys, monkeypatch, other):
+    monkeypatch.setattr(exercises, "EXERCISES", {})
+    exercises.exercise("t/five", solution=5, why="", wrong=[], otherwise="No.")
+    exercises.exercise("t/many", solution=138_357_544, why="", wrong=[], otherwise="No.")
+    assert said(capsys, "t/five", other) == "Not yet. No."
+    assert said(capsys, "t/many", 138_357_545) == said(capsys, "t/many", 138_357_543.9) == "Not yet. No."
+    assert said(capsys, "t/many", Decimal(138_357_544)).startswith("Correct.")
+
+
+def test_fractions_answer_what_is_no_whole_number(capsys, monkeypatch):
+    monkeypatch.setattr(exercises, "EXERCISES", {})
+    exercises.exercise("t/third", solution=1 / 3, why="", wrong=[], otherwise="No.")
+    assert said(capsys, "t/third", Fraction(1, 3)).startswith("Correct.")
+    assert said(capsys, "t/third", Decimal(1) / 3).startswith("Correct.")
+    assert said(capsys, "t/third", Decimal("NaN")).startswith("Not yet. Your answer must be finite")
+    assert said(capsys, "t/third", [Fraction(1, 3), None]).startswith("Not yet. Your answer must be a number")
+
+
 def test_counts_are_exact_and_computed_values_may_be_rounded(capsys, monkeypatch):
     assert said(capsys, "lenet/c1", 156.0).startswith("Correct.")
     assert said(capsys, "lenet/c1", 156.0001).startswith("Not yet.")
     monkeypatch.setattr(exercises, "EXERCISES", {})
-    exercises.exercise("t/pi", question="", solution=3.14159265, why="", wrong=[], otherwise="Look it up.")
+    exercises.exercise("t/pi", solution=3.14159265, why="", wrong=[], otherwise="Look it up.")
     assert said(capsys, "t/pi", 3.141593).startswith("Correct.")
     assert said(capsys, "t/pi", 3.14) == "Not yet. Look it up."
 
 
 def test_a_text_is_read_without_case_and_spaces(capsys, monkeypatch):
     monkeypatch.setattr(exercises, "EXERCISES", {})
-    exercises.exercise("t/text", question="", solution="tanh", why="", wrong=[("relu", "Older.")], otherwise="No.")
+    exercises.exercise("t/text", solution="tanh", why="", wrong=[("relu", "Older.")], otherwise="No.")
     assert said(capsys, "t/text", " Tanh\n").startswith("Correct.")
     assert said(capsys, "t/text", "ReLU") == "Not yet. Older."
     assert "must be a text" in said(capsys, "t/text", 3)
@@ -114,9 +150,9 @@ def test_names_of_a_chapter():
 def test_a_second_exercise_of_one_name_is_refused(monkeypatch):
     monkeypatch.setattr(exercises, "EXERCISES", dict(EXERCISES))
     with pytest.raises(ValueError, match="name must be new"):
-        exercises.exercise("lenet/c1", question="", solution=1, why="", wrong=[], otherwise="")
+        exercises.exercise("lenet/c1", solution=1, why="", wrong=[], otherwise="")
     with pytest.raises(ValueError, match="inputs must be given for a function"):
-        exercises.exercise("lenet/new", question="", solution=1, why="", wrong=[], otherwise="", inputs=list)
+        exercises.exercise("lenet/new", solution=1, why="", wrong=[], otherwise="", inputs=list)
 
 
 # The solutions themselves, by other means than the registry's.

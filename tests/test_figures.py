@@ -145,6 +145,18 @@ def test_matrices_write_every_number_and_mark_the_window():
     assert (window.get_x(), window.get_y(), window.get_width(), window.get_height()) == (1, 0, 1, 2)
 
 
+def test_channel_sum_adds_the_parts_and_marks_the_same_place_everywhere():
+    x, kernel = np.arange(6).reshape(2, 3), [[1, 0]]
+    part = [[0, 1], [3, 4]]
+    fig = figures.channel_sum([x, 10 * x], [kernel, kernel], [part, 10 * np.array(part)], ["red", "blue"], at=(1, 0))
+    texts = [t.get_text() for t in fig.axes[0].texts]
+    assert texts[-4:] == ["0", "11", "33", "44"]
+    assert texts.count("∗") == 2 and texts.count("=") == 3 and texts.count("+") == 1 and "blue" in texts
+    frames = [p for p in fig.axes[0].patches if p.get_linewidth() == 3]
+    assert [(p.get_width(), p.get_height()) for p in frames] == [(2, 1), (1, 1), (2, 1), (1, 1), (1, 1)]
+    assert len({p.get_x() for p in frames}) == 3 and frames[0].get_x() == 0
+
+
 @pytest.mark.parametrize("draw, message", [
     (lambda: figures.images([np.zeros(3)]), r"arrays must hold images .* got one of shape \(3,\)"),
     (lambda: figures.images([np.zeros((3, 3))], titles=["a", "b"]), "titles must be one for each of the 1, got 2"),
@@ -155,6 +167,7 @@ def test_matrices_write_every_number_and_mark_the_window():
     (lambda: figures.curves({"a": []}), r"histories\['a'\] must be \(seeds, epochs\)"),
     (lambda: figures.matrices([np.zeros((2, 2, 2))]), "arrays must have one or two axes"),
     (lambda: figures.matrices([[1], [2]], signs=[]), "signs must be 1 for 2 arrays, got 0"),
+    (lambda: figures.channel_sum([np.eye(3)], [np.eye(2)], [np.eye(3)]), r"parts must be .* got input \(3, 3\)"),
     (lambda: figures.matrices([[1]], highlights=[None, None]), "highlights must be one for each of the 1, got 2"),
 ])  # fmt: skip
 def test_wrong_arguments_are_named(draw, message):
@@ -272,3 +285,14 @@ def test_draw_takes_vectors_and_sequences():
     for columns in (0, 2.5, "4"):
         with pytest.raises(ValueError, match="columns must be an int >= 1, got "):
             figures.draw(mlp, columns=columns)
+
+
+def test_chain_writes_slopes_over_the_arrows_and_products_under_them():
+    ax = figures.chain(["w", "u", "L"], forwards=["4", "-2.6"], back=["-10.4", "-2.6"]).axes[0]
+    place = {t.get_text(): t.get_position() for t in ax.texts if t.get_text() and not t.get_text() == "-2.6"}
+    assert place["w"][0] < place["4"][0] == place["-10.4"][0] < place["u"][0] < place["L"][0]
+    assert place["4"][1] > place["u"][1] > place["-10.4"][1]
+    with pytest.raises(ValueError, match="back must be one for each arrow between 2 boxes, got 0"):
+        figures.chain(["w", "L"], ["4"], [])
+    with pytest.raises(ValueError, match="forwards must be one for each arrow between 1 boxes, got 0"):
+        figures.chain(["w"], [], [])

@@ -1,15 +1,18 @@
 """The exercises: each answer is checked at once, and a wrong one is told what is wrong with it.
 
-A chapter calls ``check("lenet/c1", answer)``. An answer is a number, a list or an array of numbers, a text, or a
-function, which is then tried on inputs drawn with a fixed seed. An exercise is one :func:`exercise` call in the module
-named after its chapter, beside this file: the solution, why it is right, and the typical wrong answers with the hint
-that each of them gets. The tests walk all of them, so a new exercise needs no test of its own.
+A chapter calls ``check("lenet/c1", answer)``. An answer is a number (a fraction or a decimal too), a list or an array
+of numbers, a text, or a function, which is then tried on inputs drawn with a fixed seed. An exercise is one
+:func:`exercise` call in the module named after its chapter, beside this file: the solution, why it is right, and the
+typical wrong answers with the hint that each of them gets. The tests walk all of them, so a new exercise needs no test
+of its own.
 """
 
 from cnnbook.claims import as_array
 
 import dataclasses
+import decimal
 import importlib
+import numbers
 import pkgutil
 import textwrap
 from collections.abc import Callable
@@ -24,7 +27,6 @@ class Exercise:
     """One exercise; see :func:`exercise`."""
 
     name: str
-    question: str
     solution: object
     why: str
     wrong: tuple
@@ -35,12 +37,11 @@ class Exercise:
 EXERCISES: dict[str, Exercise] = {}
 
 
-def exercise(name, *, question, solution, why, wrong, otherwise, inputs=None):
+def exercise(name, *, solution, why, wrong, otherwise, inputs=None):
     """Enter an exercise in the registry.
 
     Args:
         name: "chapter/exercise".
-        question: What the chapter asks.
         solution: A number, a list or an array of numbers, a text, or a function.
         why: One line that says why it is right, printed after "Correct."
         wrong: Pairs (a typical wrong answer, the hint for it), at least two; for a function, functions that err alike.
@@ -51,7 +52,7 @@ def exercise(name, *, question, solution, why, wrong, otherwise, inputs=None):
         raise ValueError(f"name must be new, got {name!r} a second time")
     if callable(solution) != (inputs is not None):
         raise ValueError(f"inputs must be given for a function, and for nothing else, got inputs={inputs!r}")
-    EXERCISES[name] = Exercise(name, question, solution, why, tuple(wrong), otherwise, inputs)
+    EXERCISES[name] = Exercise(name, solution, why, tuple(wrong), otherwise, inputs)
 
 
 def names(chapter=None):
@@ -132,6 +133,8 @@ def _read(value, subject, text=False):
         return " ".join(value.lower().split())
     try:
         array = as_array(value)
+        if array.dtype.kind == "O" and all(map(_is_number, array.flat)):
+            array = array.astype(float)
     except Exception:  # lists of unequal lengths, or an object that refuses to be an array
         array = np.asarray(None)
     if array.dtype.kind not in "iuf":
@@ -142,11 +145,16 @@ def _read(value, subject, text=False):
     return array
 
 
+def _is_number(number):
+    """Whether it is a number, be it one that NumPy holds as an object: a fraction, a decimal, a very long int."""
+    return isinstance(number, numbers.Real | decimal.Decimal) and not isinstance(number, bool)
+
+
 def _same(a, b):
     if isinstance(a, str):
         return a == b
-    whole = b.dtype.kind in "iu"  # counts are right or wrong; computed values may differ by rounding
-    return a.shape == b.shape and bool(np.allclose(a, b, rtol=0 if whole else 1e-5, atol=0 if whole else 1e-6))
+    whole = b.dtype.kind in "iu"  # a count is right to rounding alone, however large it is
+    return a.shape == b.shape and bool(np.allclose(a, b, rtol=0 if whole else 1e-5, atol=1e-6))
 
 
 def _shape_hint(found, expected):

@@ -6,7 +6,6 @@ import numpy as np
 
 exercise(
     "activations-initialization/path",
-    question="The largest factor for the gradient on a path through ten logistic units, all weights 1?",
     solution=0.25**10,
     why="Each unit multiplies by its slope, which is at most 1/4, at z = 0; ten of them give about one millionth.",
     wrong=[
@@ -26,7 +25,6 @@ def _logistic(z):
 
 exercise(
     "activations-initialization/swish",
-    question="The derivative of z times the logistic function of z, as a function of an array.",
     solution=lambda z: _logistic(z) + z * _logistic(z) * (1 - _logistic(z)),
     why="The product rule: the first factor's slope 1 times the logistic, plus z times the logistic's slope.",
     wrong=[
@@ -42,7 +40,6 @@ exercise(
 
 exercise(
     "activations-initialization/glorot",
-    question="A dense layer has 300 inputs and 100 outputs: where does Glorot's uniform distribution end?",
     solution=np.sqrt(6 / 400),
     why="The variance 2 / 400 of a uniform distribution belongs to an end at the square root of 3 times 2 / 400.",
     wrong=[
@@ -59,7 +56,6 @@ exercise(
 
 exercise(
     "activations-initialization/he",
-    question="3x3 kernels, 16 input channels, 24 filters: He's standard deviation?",
     solution=np.sqrt(2 / 144),
     why="The fan-in is 3 * 3 * 16 = 144; how many filters there are does not matter.",
     wrong=[
@@ -75,7 +71,6 @@ exercise(
 
 exercise(
     "activations-initialization/fading",
-    question="Uniform weights in -1/sqrt(n) to 1/sqrt(n), ReLU: the standard deviation's factor after ten layers?",
     solution=(1 / 6) ** 5,
     why="Each layer multiplies the variance by 1/3 * 1/2 = 1/6, so the standard deviation by its root.",
     wrong=[

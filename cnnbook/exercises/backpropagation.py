@@ -4,7 +4,6 @@ from cnnbook.exercises import exercise
 
 exercise(
     "backpropagation/bias",
-    question="A layer's output has the gradient [[1, -2], [0, 4]]; what is the gradient of its one bias?",
     solution=3,
     why="The bias is added at all four places, so the four gradients add up.",
     wrong=[
@@ -19,7 +18,6 @@ exercise(
 
 exercise(
     "backpropagation/softmax",
-    question="Softmax gives 0.1, 0.2, 0.7 and the second class is true: the cross-entropy's gradient by the scores?",
     solution=[0.1, -0.8, 0.7],
     why="It is prediction minus target: 0.1 - 0, 0.2 - 1, 0.7 - 0. It sums to zero.",
     wrong=[
@@ -35,7 +33,6 @@ exercise(
 
 exercise(
     "backpropagation/weights",
-    question="z = [[1, 2, 0], [0, 1, 3], [2, 0, 1]], delta = [[1, 0], [-1, 2]], no padding: what is dw?",
     solution=[[3, 7], [-2, 3]],
     why="The gradient delta slides over z as it is: 1*1 + 2*0 + 0*(-1) + 1*2 = 3 is the first entry.",
     wrong=[
@@ -49,7 +46,6 @@ exercise(
 
 exercise(
     "backpropagation/input",
-    question="w = [[1, 2], [0, -1]], delta = [[3, 1], [2, 0]], no padding: what is dz?",
     solution=[[3, 7, 2], [2, 1, -1], [0, -2, 0]],
     why="Each entry of delta stamps the kernel once: 3w at the upper left, 1w to its right, 2w below.",
     wrong=[
@@ -64,7 +60,6 @@ exercise(
 
 exercise(
     "backpropagation/pooling",
-    question="Max pooling 2x2, stride 2, of z = [[1, 4, 2, 0], [3, 2, 6, 5]]; delta = [[8, -4]]: what is dz?",
     solution=[[0, 8, 0, 0], [0, 0, -4, 0]],
     why="Each gradient goes to the one cell that held the maximum of its window, the 4 and the 6.",
     wrong=[
@@ -79,7 +74,6 @@ exercise(
 
 exercise(
     "backpropagation/stride",
-    question="Input 8x8, kernel 3x3, stride 2, no padding: sides of delta, of delta with zeros between, of dz?",
     solution=[3, 5, 8],
     why="floor((8 - 3) / 2) + 1 = 3; a zero in each of the 2 gaps makes 5; dz is as large as the input.",
     wrong=[

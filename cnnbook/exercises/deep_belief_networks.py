@@ -6,7 +6,6 @@ import numpy as np
 
 exercise(
     "deep-belief-networks/up",
-    question="A hidden unit has bias -1, weights 2, 1, -3; the visible units are 1, 1, 0: its probability of being on?",
     solution=1 / (1 + np.exp(-2)),
     why="The sum is -1 + 2 + 1 = 2, and the logistic function of 2 is 0.88.",
     wrong=[
@@ -21,7 +20,6 @@ exercise(
 
 exercise(
     "deep-belief-networks/states",
-    question="How many states has a machine with 9 visible and 20 hidden units?",
     solution=2**29,
     why="Each of the 29 units is 0 or 1: 2^29 states, about half a billion, for pictures of 3x3 pixels.",
     wrong=[
@@ -45,7 +43,6 @@ def _inputs(rng):
 
 exercise(
     "deep-belief-networks/free-energy",
-    question="The free energy of one pattern v, from the weights W, visible biases b and hidden biases c?",
     solution=lambda v, W, b, c: -v @ b - np.log1p(np.exp(c + v @ W)).sum(),
     inputs=_inputs,
     why="The visible part is linear; each hidden unit adds one softplus, because it sums over its two states alone.",
@@ -64,7 +61,6 @@ exercise(
 
 exercise(
     "deep-belief-networks/update",
-    question="v0 = (1, 0) with p(h) = 0.8, v1 = (0.5, 0.5) with p(h) = 0.6, rate 0.1: how do the two weights change?",
     solution=[0.05, -0.03],
     why="0.1 x (1 x 0.8 - 0.5 x 0.6) and 0.1 x (0 x 0.8 - 0.5 x 0.6).",
     wrong=[
@@ -79,7 +75,6 @@ exercise(
 
 exercise(
     "deep-belief-networks/top",
-    question="A machine with 500 + 10 visible and 2,000 hidden units: how many parameters, with all biases?",
     solution=1_022_510,
     why="510 x 2,000 weights, and one bias for each of the 510 and 2,000 units.",
     wrong=[

@@ -4,7 +4,6 @@ from cnnbook.exercises import exercise
 
 exercise(
     "depth/equal",
-    question="h1 = relu(x1 + x2), h2 = relu(x1 + x2 - 1): output weights and bias for 'both inputs are equal'?",
     solution=[-1, 2, 1],
     why="It is one minus XOR: 1 - (h1 - 2 h2).",
     wrong=[
@@ -21,7 +20,6 @@ exercise(
 
 exercise(
     "depth/pieces",
-    question="The tent map applied eight times: how many straight pieces?",
     solution=256,
     why="Each application doubles the number of pieces, and one tent has two.",
     wrong=[
@@ -37,7 +35,6 @@ exercise(
 
 exercise(
     "depth/shallow",
-    question="One input, one hidden layer of ReLU units, 1024 straight pieces: how many units at least?",
     solution=1023,
     why="Each unit makes at most one kink, and 1023 kinks separate 1024 pieces.",
     wrong=[
@@ -53,7 +50,6 @@ exercise(
 
 exercise(
     "depth/parameters",
-    question="Parameters of a network with one input, `depth` hidden layers of `width` units, and one output.",
     solution=lambda width, depth: 2 * width + (depth - 1) * width * (width + 1) + width + 1,
     why="2w for the first layer, w(w + 1) for each further one, w + 1 for the output.",
     wrong=[
@@ -71,7 +67,6 @@ exercise(
 
 exercise(
     "depth/regions",
-    question="Ten lines in general position: into how many regions do they cut the plane?",
     solution=56,
     why="1 + 10 + 10 * 9 / 2: the k-th line adds k regions to the one at the start.",
     wrong=[

@@ -4,7 +4,6 @@ from cnnbook.exercises import exercise
 
 exercise(
     "lenet/c1",
-    question="How many trainable parameters has C1: six 5x5 kernels on one channel, each with a bias?",
     solution=156,
     why="6 x (5 x 5 x 1 + 1) = 156.",
     wrong=[
@@ -18,7 +17,6 @@ exercise(
 
 exercise(
     "lenet/s2",
-    question="How many trainable parameters has S2, which sub-samples six maps?",
     solution=12,
     why="For each of the six maps one coefficient, which multiplies the sum of four inputs, and one bias.",
     wrong=[
@@ -32,7 +30,6 @@ exercise(
 
 exercise(
     "lenet/c3",
-    question="C3 has 16 maps with 5x5 kernels: six see 3 maps of S2, nine see 4, one sees all 6. How many parameters?",
     solution=1516,
     why="60 pairs of maps are connected, so 60 x 25 weights and 16 biases.",
     wrong=[
@@ -47,7 +44,6 @@ exercise(
 
 exercise(
     "lenet/sizes",
-    question="A 32x32 image enters LeNet-5: the sides of the maps of C1, S2, C3, S4 and C5?",
     solution=[28, 14, 10, 5, 1],
     why="A valid 5x5 convolution takes away 4, sub-sampling halves.",
     wrong=[
@@ -61,7 +57,6 @@ exercise(
 
 exercise(
     "lenet/receptive-field",
-    question="How many pixels of the input, along one side, does one unit of C5 see?",
     solution=32,
     why="1 + 4 + 1 + 2 x 4 + 2 x 1 + 4 x 4 = 32: each layer adds (kernel - 1) x the strides before it. It sees all.",
     wrong=[
@@ -76,7 +71,6 @@ exercise(
 
 exercise(
     "lenet/dense",
-    question="Today's variant has 61,706 parameters, the paper's 60,000. What do C3, S2 with S4, and the output add?",
     solution=[900, -44, 850],
     why="36 x 25 for C3's full table, minus 12 and 32 for plain pooling, plus 84 x 10 + 10 for a trained output.",
     wrong=[

@@ -5,40 +5,67 @@ from cnnbook.exercises import exercise
 import numpy as np
 
 exercise(
-    "padding-stride-channels/size",
-    question="A 40x40 image, 11x11 filters, stride 2, 5 zeros on each side: how many cells has a row of the output?",
-    solution=20,
-    why="40 + 10 - 11 = 39; half of it, rounded down, is 19 steps, and the start makes 20 places.",
+    "padding-stride-channels/same",
+    solution=[[1, 2], [1, 1], [0, 0]],
+    why="The last windows end at 13, 14 and 8: 3, 2 and 0 zeros are missing, and an odd one goes after.",
     wrong=[
-        (20.5, "There is no half a place: round the number of steps down."),
-        (19, "These are the steps from the first place to the last; the first place counts as well."),
-        (18, "You counted the 5 zeros in total; they stand on each side, so the row grows by 10."),
-        (15, "You left the padding out: the padded row has 50 cells."),
-        (21, "You rounded up; the last half step would leave the padded image."),
-        (40, "That is the size at stride 1. At stride 2 only every second place is kept."),
+        ([[1, 2], [2, 2], [0, 1]], "That is right at stride 1. At a larger stride the last window may end earlier."),
+        ([[2, 1], [1, 1], [0, 0]], "In Keras the odd zero goes after, not before."),
+        ([[1, 1], [1, 1], [0, 0]], "The first total is 3: half of it, rounded down on both sides, loses a zero."),
+        ([[3, 3], [2, 2], [0, 0]], "You gave the whole total to each side; share it out."),
+        ([[1, 2], [1, 1], [-1, 0]], "No padding can be negative: in the last case nothing is added."),
+        ([[1, 2], [1, 1], [0, 1]], "In the last case the third window ends at cell 8 of 9: nothing needs to be added."),
     ],
-    otherwise="Pad first, to 50 cells. Then count the places of an 11-cell window that moves by 2.",
+    otherwise="With o = size / stride, rounded up, the last window ends at (o - 1) stride + kernel. What is missing?",
 )
 
 exercise(
-    "padding-stride-channels/unread",
-    question="A 3x3 filter slides over an 11x11 image at stride 3, no padding: how many pixels does no window read?",
-    solution=40,
-    why="Three windows a row cover 9 of 11 columns; 9 x 9 of the 121 pixels are read.",
+    "padding-stride-channels/inputs",
+    solution=lambda o, f, s, p: (s * (o - 1) + f - 2 * p, s * o + f - 2 * p - 1),
+    why="The last window ends at s (o - 1) + f of the padded row, and up to s - 1 cells may be left over behind it.",
     wrong=[
-        (44, "Two rows and two columns of 11 are lost, but you counted the 4 pixels where they cross twice."),
-        (4, "That is the corner alone; the rest of the last two rows and columns is lost as well."),
-        (2, "That is how many rows are lost; the question is how many pixels, in rows and columns."),
-        (22, "You counted the last two rows or the last two columns, but both are lost."),
-        (81, "These are the pixels that are read."),
-        (0, "Nothing would be lost if 11 - 3 were a multiple of 3. It is not."),
+        (lambda o, f, s, p: (s * (o - 1) + f - p, s * o + f - p - 1), "The p zeros stand on each side: 2 p in all."),
+        (lambda o, f, s, p: (s * (o - 1) + f, s * o + f - 1), "That is the padded row; take the zeros off again."),
+        (lambda o, f, s, p: (s * o + f - 2 * p, s * (o + 1) + f - 2 * p - 1),
+         "From the first place to the last there are o - 1 steps, not o."),
+        (lambda o, f, s, p: (s * (o - 1) + f - 2 * p, s * o + f - 2 * p),
+         "With s cells left over there would be room for one more place."),
+        (lambda o, f, s, p: (s * (o - 1) + f - 2 * p,) * 2,
+         "That is the smallest. At a stride above 1 some cells may be left over behind the last window."),
+        (lambda o, f, s, p: (o, o), "That is the size of the output; go back through the formula."),
     ],
-    otherwise="Which columns do the windows at 0, 3 and 6 cover? The same holds for the rows.",
-)
+    otherwise="Where does the last of o windows end in the padded row? How many cells can follow it without one more?",
+    inputs=lambda rng: (rng.integers(3, 9), rng.integers(4, 8), rng.integers(2, 5), rng.integers(1, 3)),
+)  # fmt: skip
+
+
+def _strided(image, kernel, bias, stride):
+    """image (height, width, in), kernel (height, width, in, out), bias (out,): without padding."""
+    windows = np.lib.stride_tricks.sliding_window_view(image, kernel.shape[:2], axis=(0, 1))[::stride, ::stride]
+    return np.einsum("ijchw,hwcf->ijf", windows, kernel) + bias
+
+
+exercise(
+    "padding-stride-channels/strided",
+    solution=_strided,
+    why="The window of output (i, j) begins at (i s, j s), and there are as many as the formula says.",
+    wrong=[
+        (lambda image, k, b, s: _strided(image, k, b, 1), "That is stride 1: all places, none left out."),
+        (lambda image, k, b, s: _strided(image, k, b, 1)[: 6 // s + 1, : 6 // s + 1],
+         "The number of outputs is right, but the windows still stand one pixel apart: begin at i s and j s."),
+        (lambda image, k, b, s: _strided(image, k, b, s)[:-1, :-1],
+         "The last place is missing along both axes: the first place counts as well as the steps."),
+        (lambda image, k, b, s: _strided(image, k, 0, s), "The bias is missing."),
+        (lambda image, k, b, s: _strided(image, k[::-1, ::-1], b, s), "The kernel is flipped; lay it on as it is."),
+        (lambda image, k, b, s: _strided(image, k, b, 1)[:, ::s], "The stride holds along both axes."),
+    ],
+    otherwise="How many places are there along each axis, and where does the window of output (i, j) begin?",
+    inputs=lambda rng: (rng.normal(size=(9, 8, 2)), rng.normal(size=(3, 2, 2, 3)), rng.normal(size=3),
+                        int(rng.integers(2, 4))),
+)  # fmt: skip
 
 exercise(
     "padding-stride-channels/channels",
-    question="Channels A, B with kernels K_A, K_B and the bias -1, no padding: the two outputs?",
     solution=[[8, 4]],
     why="2 + 7 - 1 = 8 and 4 + 1 - 1 = 4: a part from each channel, and the bias once.",
     wrong=[
@@ -53,34 +80,17 @@ exercise(
 
 exercise(
     "padding-stride-channels/work",
-    question="Six 5x5 filters over a 32x32x3 image, no padding, stride 1: how many multiply-accumulates?",
-    solution=352_800,
-    why="28 x 28 x 6 outputs, and each takes the 5 x 5 x 3 = 75 products of its filter.",
+    solution=194_400,
+    why="30 x 30 x 8 outputs, and each takes the 3 x 3 x 3 = 27 products of its filter.",
     wrong=[
-        (117_600, "A filter goes through all three channels: 75 products for an output, not 25."),
-        (58_800, "That is one filter; there are six."),
-        (460_800, "You counted 32 x 32 places; without padding there are 28 x 28."),
-        (450, "These are the weights; each is used at every one of the 28 x 28 places."),
-        (456, "These are the parameters; each weight is used at every one of the 28 x 28 places."),
-        (357_504, "You counted the biases; adding a bias is no multiplication."),
+        (64_800, "A filter goes through all three channels: 27 products for an output, not 9."),
+        (24_300, "That is one filter; there are eight."),
+        (221_184, "You counted 32 x 32 places; without padding there are 30 x 30."),
+        (216, "These are the weights; each is used at every one of the 30 x 30 places."),
+        (224, "These are the parameters; each weight is used at every one of the 30 x 30 places."),
+        (201_600, "You counted the biases; adding a bias is no multiplication."),
     ],
-    otherwise="Multiply the number of outputs, over all six maps, by the number of weights of one filter.",
-)
-
-exercise(
-    "padding-stride-channels/same",
-    question='"same" in Keras: the zeros (before, after) for size, kernel, stride = (8, 3, 2), (10, 5, 2), (9, 2, 3)?',
-    solution=[[0, 1], [1, 2], [0, 0]],
-    why="The last windows end at 9, 13 and 8: 1, 3 and 0 zeros are missing, and an odd one goes after.",
-    wrong=[
-        ([[1, 1], [2, 2], [0, 1]], "That is right at stride 1. At a larger stride the last window may end earlier."),
-        ([[1, 0], [2, 1], [0, 0]], "In Keras the odd zero goes after, not before."),
-        ([[0, 0], [1, 1], [0, 0]], "The totals are 1 and 3: half of each, rounded down on both sides, loses a zero."),
-        ([[1, 1], [3, 3], [0, 0]], "You gave the whole total to each side; share it out."),
-        ([[0, 1], [1, 2], [-1, 0]], "No padding can be negative: in the last case nothing is added."),
-        ([[0, 1], [1, 2], [0, 1]], "In the last case the third window ends at cell 8 of 9: nothing needs to be added."),
-    ],
-    otherwise="With o = size / stride, rounded up, the last window ends at (o - 1) stride + kernel. What is missing?",
+    otherwise="Multiply the number of outputs, over all eight maps, by the number of weights of one filter.",
 )
 
 
@@ -90,7 +100,6 @@ def _layout(*order):
 
 exercise(
     "padding-stride-channels/layout",
-    question="Write to_keras(kernel): from (out, in, height, width) to Keras's order.",
     solution=_layout(2, 3, 1, 0),
     why="Keras has (height, width, in, out).",
     wrong=[

@@ -2,9 +2,10 @@
 
 from cnnbook.exercises import exercise
 
+import numpy as np
+
 exercise(
     "pooling/max",
-    question="Max-pool [[1, 3, 0, 2], [4, 2, 1, 1], [0, 5, 6, 2], [2, 1, 3, 7]] with 2x2 and stride 2.",
     solution=[[4, 2], [5, 7]],
     why="Four windows tile the map, and each keeps its largest value.",
     wrong=[
@@ -19,55 +20,59 @@ exercise(
 )
 
 exercise(
-    "pooling/l2",
-    question="The L2 norm of a window that holds 3, 4, 0 and -12?",
-    solution=13,
-    why="9 + 16 + 0 + 144 = 169, and its root is 13. The sign does not count.",
+    "pooling/overlap",
+    solution=[[9, 6, 8, 8], [9, 9, 6, 8]],
+    why="The windows start at the places 0, 2, 4 and 6. The 9 stays in the first window and has come into the second.",
     wrong=[
-        (169, "That is the sum of the squares; take its root."),
-        (6.5, "That is the root of the mean of the squares; L2 pooling takes the root of their sum."),
-        (19, "That is the sum of the sizes, the L1 norm; square first, then add and take the root."),
-        (4, "That is the maximum."),
-        (12, "That is the largest size; all four values count."),
-        (-1.25, "That is the average."),
+        ([[9, 6, 8, 8], [0, 9, 6, 8]], "A shift by 1 is no multiple of the stride: pool the moved row itself."),
+        ([[9, 6, 8], [9, 6, 8]], "That is stride 3: with stride 2 a window begins at every second place."),
+        ([[9, 4, 6, 8], [2, 9, 6, 8]], "These windows hold 2 values; the windows asked for hold 3."),
+        ([[9, 6, 8, 8], [9, 6, 8, 8]], "The first is right. Pool the moved row afresh: its windows are cut elsewhere."),
     ],
-    otherwise="Square the four values, add them, and take the root.",
+    otherwise="Write the row down twice, then with a 0 in front; the windows start at 0, 2, 4 and 6.",
 )
 
 exercise(
-    "pooling/shape",
-    question="Height, width and channels after max pooling 55x55 with 96 channels, 3x3, stride 2?",
-    solution=[27, 27, 96],
-    why="floor((55 - 3) / 2) + 1 = 27, and pooling keeps the channels.",
+    "pooling/diagonal",
+    solution=16 / 34,
+    why="Two windows of 25 pixels have 4 x 4 = 16 in common, so together they hold 50 - 16 = 34.",
     wrong=[
-        ([27, 27, 48], "Pooling works on each channel alone: their number stays."),
-        ([28, 28, 96], "That rounds up, as padding would; without padding the window must lie inside."),
-        ([26, 26, 96], "You forgot the + 1: the window at the start counts too."),
-        ([18, 18, 96], "That is stride 3; here the windows overlap, for the stride is 2."),
-        ([53, 53, 96], "That is stride 1."),
-        ([27, 27, 1], "Pooling works on each channel alone; it does not merge them."),
+        (4 / 6, "That is a shift to the right alone."),
+        (16 / 36, "That is (4/6) squared, as for independent events. Count the pixels in either window."),
+        (16 / 25, "16 pixels are shared, but the pixels that come in can be the largest too."),
+        (18 / 34, "That is the share that changes."),
+        (9 / 41, "That is for a shift by 2 in both directions."),
     ],
-    otherwise="The side is floor((55 - 3) / 2) + 1, and each channel is pooled alone.",
+    otherwise="Count the pixels in both windows and in either. Where must the largest lie for the maximum to stay?",
 )
 
+
+def _maxima(row):
+    return np.maximum(row, np.roll(row, -1))
+
+
+def _blurred(row):
+    return (np.roll(row, 1) + 2 * row + np.roll(row, -1)) / 4
+
+
 exercise(
-    "pooling/stays",
-    question="The maximum of 7 neighbours, stride 1, on a random row that moves by 1: the share that stays?",
-    solution=6 / 8,
-    why="The two windows hold 8 values, 6 of them in common, and each is the largest equally often.",
+    "pooling/blur",
+    solution=lambda row: _blurred(_maxima(row))[::2],
+    why="All the maxima, then the blur, and the stride last.",
     wrong=[
-        (6 / 7, "6 of the 7 values of one window are shared, but the value that comes in can be the largest too: 8."),
-        (1 / 2, "That is right for 3 neighbours."),
-        (1 / 4, "That is the share that changes."),
-        (7 / 8, "Two windows of 7, one place apart, have 6 values in common, not 7."),
-        (5 / 9, "That is for a shift by 2."),
+        (lambda row: _maxima(row)[::2], "There is no blur yet."),
+        (lambda row: _blurred(_maxima(row)[::2]), "The blur comes too late: what the stride skips is lost."),
+        (lambda row: _maxima(_blurred(row))[::2], "You blurred the row; blur its maxima."),
+        (lambda row: 4 * _blurred(_maxima(row))[::2], "The weights 1, 2, 1 must sum to one: divide by 4."),
+        (lambda row: _blurred(_maxima(row)), "The stride is missing: keep every second value."),
+        (lambda row: _blurred(_maxima(row))[1::2], "Keep the values at the places 0, 2, 4 and so on."),
     ],
-    otherwise="Count the values in either window, and those in both. Where must the largest lie for it to stay?",
+    otherwise="Between the two lines, replace each maximum by (left + 2 * itself + right) / 4, around the circle.",
+    inputs=lambda rng: (rng.normal(size=8),),
 )
 
 exercise(
     "pooling/gradient",
-    question="The gradient that goes back to [[4, 1, 0, 2], [3, 2, 5, 1]], max pooled 2x2, from [[10, 20]]?",
     solution=[[10, 0, 0, 0], [0, 0, 20, 0]],
     why="Each gradient goes to the cell that was the maximum of its window; the others get nothing.",
     wrong=[

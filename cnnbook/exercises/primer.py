@@ -5,45 +5,9 @@ from cnnbook.exercises import exercise
 import numpy as np
 
 exercise(
-    "primer/cross-entropy",
-    question="The cross-entropy of the logits 1, 3, 0 when the first class is right?",
-    solution=np.log(np.exp(1) + np.exp(3) + 1) - 1,
-    why="It is -ln 0.114: the right class was given a probability of 11%.",
-    wrong=[
-        (np.log(np.exp(1) + np.exp(3) + 1) - 3, "That is the loss if the class with the largest logit were right."),
-        (np.exp(1) / (np.exp(1) + np.exp(3) + 1), "That is the probability of the right class: the loss is -ln of it."),
-        (
-            1 - np.log(np.exp(1) + np.exp(3) + 1),
-            "The sign: the logarithm of a probability is negative, the loss is not.",
-        ),
-        (np.log10((np.exp(1) + np.exp(3) + 1) / np.exp(1)), "Take the natural logarithm, to the base e, not to 10."),
-        (np.log2((np.exp(1) + np.exp(3) + 1) / np.exp(1)), "Take the natural logarithm, to the base e, not to 2."),
-        (np.log(4), "You divided the logit by the sum of the logits; raise e to the power of each first."),
-    ],
-    otherwise="Softmax first: e to the power of each logit, divided by their sum. Then -ln of the first.",
-)
-
-exercise(
-    "primer/step",
-    question="L(w) = 2 (w - 3)^2, w = 1, learning rate 0.1: where does one step of gradient descent lead?",
-    solution=1.8,
-    why="The derivative 4 (w - 3) is -8, and 1 - 0.1 * (-8) = 1.8.",
-    wrong=[
-        (0.2, "You went uphill: subtract the derivative times the learning rate."),
-        (9.0, "You forgot the learning rate: the step is 0.1 times the derivative."),
-        (1.4, "The derivative of 2 (w - 3)^2 is 4 (w - 3); a factor of 2 is missing."),
-        (1.2, "The derivative of 2 (w - 3)^2 is 4 (w - 3); a factor of 4 is missing."),
-        (0.8, "That is the step; add it to where training stands."),
-        (3.0, "That is the minimum; one step with this learning rate does not reach it."),
-    ],
-    otherwise="Compute the derivative at w = 1, multiply by 0.1, and subtract the result from 1.",
-)
-
-exercise(
     "primer/largest-rate",
-    question="The spring's loads less their mean: beyond which learning rate does training diverge?",
     solution=0.5,
-    why="The curvatures are 4 and 2, and 2 / 4 = 0.5. The valley has become a wide bowl: centred inputs learn faster.",
+    why="The curvatures are 4 and 2, and 2 / 4 = 0.5. The valley has become a wide bowl.",
     wrong=[
         (1.0, "You divided by the smaller curvature; the larger one breaks first."),
         (0.25, "That is 1 / curvature, the rate that arrives in one step; divergence begins at twice that."),
@@ -56,43 +20,38 @@ exercise(
 )
 
 exercise(
-    "primer/updates",
-    question="1,437 images, batches of 50, 20 epochs: how often are the parameters changed?",
-    solution=580,
-    why="28 batches of 50 and one of 37 are 29 steps an epoch.",
+    "primer/floor",
+    solution=np.log(np.e + 9) - 1,
+    why="The second softmax gives the right class e / (e + 9), no more than 23%, whatever the network answers.",
     wrong=[
-        (560, "The last 37 images of an epoch make a batch too."),
-        (29, "That is one epoch; there are 20."),
-        (28, "That is one epoch, without its last, smaller batch."),
-        (575, "Round up within each epoch, not at the end: the next epoch begins anew."),
-        (574, "There is no fraction of a step: an epoch has 28 full batches and a smaller one."),
-        (28740, "One step a batch, not one an image."),
-        (20, "One step a batch, not one an epoch."),
+        (0.0, "That is the loss with one softmax; the second one takes the 1 and the 0s for logits."),
+        (np.log(10), "That is the loss of ten equal logits; here one of them is 1, the others 0."),
+        (np.e / (np.e + 9), "That is the probability of the right class: the loss is -ln of it."),
+        (np.log(np.e + 9), "Subtract the right class's logit, which is 1."),
+        (np.log(1 + 9 * np.e), "The 1 is the logit of the right class alone; the other nine are 0."),
+        (np.log(np.e + 10) - 1, "Ten classes: one logit is 1, and nine are 0."),
     ],
-    otherwise="Divide 1,437 by 50, round up, and multiply by the epochs.",
+    otherwise="Apply the softmax to a 1 and nine 0s, and take -ln of the first probability.",
 )
 
 exercise(
-    "primer/parameters",
-    question="28x28 images with three channels, 100 hidden outputs, 10 classes: how many parameters?",
-    solution=236310,
-    why="2352 * 100 + 100 = 235,300 and 100 * 10 + 10 = 1,010.",
+    "primer/batch",
+    solution=625,
+    why="2.5 / sqrt(n) = 0.1 for n = 25^2. Before the first step 64 were enough.",
     wrong=[
-        (236200, "The biases are missing: one for each of the 110 outputs."),
-        (79510, "Flatten writes all three channels in the row: 28 * 28 * 3 inputs."),
-        (79400, "All three channels are inputs, and each output has a bias."),
-        (235300, "That is the hidden layer; the logits have parameters too."),
-        (1010, "That is the layer of the logits; the hidden layer has parameters too."),
-        (236210, "The hidden layer's 100 biases are missing."),
-        (236300, "The logits' 10 biases are missing."),
-        (238662, "A bias belongs to an output, not to an input."),
+        (25, "The noise falls as 1 / sqrt(n): 25 images make it 5 times as short, not 25 times."),
+        (5, "Take the square of 2.5 / 0.1, not its root."),
+        (6.25, "Have you left out the length of the mean gradient?"),
+        (250, "That is 2.5 / 0.1^2; the 2.5 is squared as well."),
+        (62.5, "That is 2.5^2 / 0.1; the 0.1 is squared as well."),
+        (1437, "All images leave no noise at all; noise as long as the signal needs fewer."),
+        (0.0016, "That is the ratio upside down: 0.1 / 2.5, squared."),
     ],
-    otherwise="Inputs times outputs, plus a bias for each output; for both layers.",
+    otherwise="Set 2.5 / sqrt(n) equal to 0.1 and solve for n.",
 )
 
 exercise(
     "primer/chain-rule",
-    question="dL/dw of L = (max(0, w x) - y)^2, as a function of (w, x, y)?",
     solution=lambda w, x, y: 2 * (max(0, w * x) - y) * (w * x > 0) * x,
     why="Three slopes multiplied: of the square, of the ReLU (1 or 0), and of w x.",
     wrong=[

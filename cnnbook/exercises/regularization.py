@@ -6,7 +6,6 @@ import numpy as np
 
 exercise(
     "regularization/crops",
-    question="Images of 32x32, a frame of 4 pixels on each side, crops of 32x32, mirrored or not: how many versions?",
     solution=162,
     why="A frame of 4 makes 40 pixels a side; 40 - 32 + 1 = 9 places along each axis, and two views: 9 x 9 x 2.",
     wrong=[
@@ -22,7 +21,6 @@ exercise(
 
 exercise(
     "regularization/dropout",
-    question="Dropout with rate 0.2 drops the 2nd and the 5th of 10, 20, 30, 40, 50: what goes on in training?",
     solution=[12.5, 0, 37.5, 50, 0],
     why="What is left is divided by 1 - 0.2 = 0.8, so that the expected value stays.",
     wrong=[
@@ -41,7 +39,6 @@ exercise(
 
 exercise(
     "regularization/moving",
-    question="A moving mean from 0 towards 5 with momentum 0.99: after how many batches is it at least 4.5?",
     solution=230,
     why="After k batches it is 5 (1 - 0.99^k), and 0.99^k is at most 0.1 from k = 230 on.",
     wrong=[
@@ -64,7 +61,6 @@ def _step(decay=1 - 0.1 * 0.5, velocity=0.0, late=False, pace=0.1):
 
 exercise(
     "regularization/decoupled",
-    question="Write a step (w, v, g) of SGD, momentum 0.9, rate 0.1, with decoupled decay 0.5; return w and v.",
     solution=_step(),
     why="The velocity sees the gradient alone; the weight shrinks by 1 - 0.1 x 0.5.",
     wrong=[
@@ -80,7 +76,6 @@ exercise(
 
 exercise(
     "regularization/rate",
-    question="Gradient descent on f(w) = (3 w1^2 + 80 w2^2) / 2: from which learning rate on does it fail?",
     solution=0.025,
     why="Along the steep axis each step multiplies by 1 - 80 rate, which leaves (-1, 1) at 2/80.",
     wrong=[

@@ -6,7 +6,6 @@ import numpy as np
 
 exercise(
     "structure/count",
-    question="A Conv1D layer, one filter of 3 weights, no bias, padding 'same', 8 inputs: forbidden, tied, free?",
     solution=[42, 19, 3],
     why="Of 64 entries 3 * 8 - 2 = 22 are not zero: the first and the last row have lost one. Three of them are free.",
     wrong=[
@@ -22,7 +21,6 @@ exercise(
 
 exercise(
     "structure/gain",
-    question="28x28 grey image, six 5x5 kernels, no padding: the factor to a dense layer's multiplications?",
     solution=784 / 25,
     why="m / k = 784 / 25: the outputs, filters included, cancel.",
     wrong=[
@@ -37,7 +35,6 @@ exercise(
 
 exercise(
     "structure/edges",
-    question="Pixel minus the pixel above, image 320 wide and 280 tall: floating-point operations, as the book counts?",
     solution=320 * 279 * 3,
     why="The first row has no row above it: 279 rows of 320 outputs, with three operations each.",
     wrong=[
@@ -52,7 +49,6 @@ exercise(
 
 exercise(
     "structure/shifts",
-    question="Stride 2, pooling 2x2, stride 2: which shifts from 1 to 16 pixels pass exactly?",
     solution=[8, 16],
     why="The strides multiply to 8, so the output can only move by steps of 8 pixels of the image.",
     wrong=[
@@ -74,7 +70,6 @@ _same, _left, _half, _right = (lambda k, n=n: np.rot90(k, n) for n in range(4))
 
 exercise(
     "structure/symmetrise",
-    question="A function that returns the average of a kernel turned by no, one, two and three quarters.",
     solution=_average(_same, _left, _half, _right),
     why="A further quarter turn only exchanges the four, so the average stays as it is.",
     wrong=[
@@ -92,7 +87,6 @@ exercise(
 
 exercise(
     "structure/field",
-    question="Convolution 5x5, pooling 2x2 stride 2, convolution 5x5, pooling 2x2 stride 2: the field across?",
     solution=16,
     why="1 + 4 = 5, then 5 + 1 = 6, then 6 + 4 * 2 = 14 with a jump of 2, then 14 + 1 * 2 = 16.",
     wrong=[

@@ -6,7 +6,6 @@ import numpy as np
 
 exercise(
     "why-convolution/dense",
-    question="A 224x224x3 image enters a dense layer with 1,000 units, biases included: how many parameters?",
     solution=150_529_000,
     why="224 x 224 x 3 = 150,528 weights and one bias, for each of the 1,000 units.",
     wrong=[
@@ -20,18 +19,39 @@ exercise(
 )
 
 exercise(
-    "why-convolution/growth",
-    question="The image grows tenfold in height and width: the factors of the weights, dense and 3x3 convolution?",
-    solution=[100, 1],
-    why="A hundred times the pixels are a hundred times the dense weights; a convolution's do not depend on the size.",
+    "why-convolution/three",
+    solution="as many",
+    why="A move by three is a move by two, which changes nothing in the black frame, and then a move by one.",
     wrong=[
-        ([10, 1], "Height and width both grow, so the pixels grow by 10 x 10."),
-        ([100, 100], "A convolution uses the same weights at all places, however many there are."),
-        ([1, 100], "The other way round: it is the dense layer that has a weight for every pixel."),
-        ([100, 10], "The kernel stays 3x3, whatever the size of the image."),
-        ([10000, 1], "The units stay as they are; only the inputs grow, by 10 x 10."),
+        ("none", "Three is no multiple of two: the ink meets the pooling windows in another way than before."),
+        ("more", "Make the move in two parts, by two and by one. Which of the parts changes anything?"),
     ],
-    otherwise="Count the inputs of the dense layer, and the weights of one kernel, before and after.",
+    otherwise="Answer none, as many, or more: make the move in two parts, by two and by one.",
+)
+
+exercise(
+    "why-convolution/shared",
+    solution=4345,
+    why="Between two pixels lie -27 to 27 rows and -39 to 39 columns: 55 x 79 pairs of distances, a weight for each.",
+    wrong=[
+        (4480, "A distance has a sign, but 0 has one only: from -27 to 27 there are not 56 whole numbers."),
+        (1120, "That is the number of pixels; the other pixel may lie above or below, to the left or to the right."),
+        (1254400, "That is the dense layer: a weight for each pair of pixels."),
+        (134, "Rows and columns are chosen independently of each other: multiply."),
+        (9, "That takes the second assumption as well."),
+    ],
+    otherwise="How many different numbers of rows can lie between two pixels, signs counted? And of columns?",
+)
+
+exercise(
+    "why-convolution/flatten",
+    solution="more",
+    why="The last layer has a weight for each place of each map again, so it can answer otherwise when the maps move.",
+    wrong=[
+        ("fewer", "The maps move along with the picture. Which last layer forgets where the largest value stood?"),
+        ("the same", "The maps move along in both. Which last layer has weights that differ from place to place?"),
+    ],
+    otherwise='Answer "more" or "fewer": which last layer has weights that differ from place to place?',
 )
 
 
@@ -45,7 +65,6 @@ def _inputs(rng):
 
 exercise(
     "why-convolution/rearrange",
-    question="Weights for the input x[order] that give the outputs of W for x: write rearrange(W, order).",
     solution=lambda W, order: W[order],
     inputs=_inputs,
     why="Place i of the new input holds x[order[i]], so it needs the weights W[order[i]].",
@@ -59,7 +78,6 @@ exercise(
 
 exercise(
     "why-convolution/table",
-    question="A table's columns stand in no particular order: is the reason for convolutions given? yes or no.",
     solution="no",
     why="Neighbouring columns have nothing in common, and no operation is useful at all of them alike.",
     wrong=[
@@ -71,7 +89,6 @@ exercise(
 
 exercise(
     "why-convolution/water",
-    question="Water: O bonded to two H, with features 8, 1, 1. What is A X for the atoms O, H, H?",
     solution=[2, 8, 8],
     why="The oxygen's neighbours have one proton each; each hydrogen's only neighbour has eight.",
     wrong=[
