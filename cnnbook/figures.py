@@ -425,7 +425,7 @@ def _block(ax, block, x, y, largest, cell):
 
 
 def chain(boxes, forwards, back):
-    """A computation as a row of boxes: over each arrow forwards its own slope, under each one back what has come so far.
+    """A computation as a row of boxes: over each arrow forwards its own slope, under those back their product.
 
     Args:
         boxes: One text a box, from the parameter to the loss.
@@ -445,6 +445,45 @@ def chain(boxes, forwards, back):
             arrow = {"arrowstyle": "-|>", "linewidth": 1.6, "color": COLOURS[name]}
             ax.annotate("", (start + 0.18 * side, 0.2 * side), (start - 0.18 * side, 0.2 * side), arrowprops=arrow)
             ax.text(start, 0.32 * side, text, color=COLOURS[name], ha="center", va="bottom" if side > 0 else "top")
+    return fig
+
+
+def neighbourhoods(words, word, atoms, atom, bonds, spots):
+    """Three neighbourhoods, of a pixel, a word and an atom: the thing itself is amber, its neighbours are blue.
+
+    Args:
+        words: The words of a sentence, and ``word`` the place of the amber one.
+        atoms: One text an atom, and ``atom`` the number of the amber one.
+        bonds: Pairs of numbers of atoms; bonded atoms are neighbours.
+        spots: Where each atom stands, ``(x, y)``.
+    """
+    spots = _one_each("spots", spots, atoms)
+    for name, number, things in (("word", word, words), ("atom", atom, atoms)):
+        if number not in range(len(things)):
+            raise ValueError(f"{name} must be one of 0 to {len(things) - 1}, got {number!r}")
+    if wrong := [bond for bond in bonds if not set(bond) <= set(range(len(atoms)))]:
+        raise ValueError(f"bonds must join atoms 0 to {len(atoms) - 1}, got {wrong[0]!r}")
+    near = {"itself": COLOURS["amber"], "near": COLOURS["sky"], "far": "white"}
+    fig, (first, middle, last) = plt.subplots(1, 3, figsize=(WIDTH, 2.4), width_ratios=[1, 1.1, 1.5])
+    for ax, title in ((first, "pixels"), (middle, "words"), (last, "atoms")):
+        ax.set_title(title)
+        ax.set_axis_off()
+    first.set(xlim=(0, 5), ylim=(0, 5), aspect="equal")
+    for row, column in np.ndindex(5, 5):
+        apart = max(abs(row - 2), abs(column - 2))
+        shade = near["itself" if not apart else "near" if apart == 1 else "far"]
+        first.add_patch(plt.Rectangle((column, row), 1, 1, facecolor=shade, edgecolor=INK, linewidth=0.6))
+    middle.set(xlim=(0, 1), ylim=(len(words) - 0.4, -0.6))
+    for i, text in enumerate(words):
+        shade = near["itself" if i == word else "near" if abs(i - word) == 1 else "far"]
+        middle.text(0.5, i, text, ha="center", va="center", bbox={"facecolor": shade, "edgecolor": INK})
+    for i, j in bonds:
+        last.plot(*zip(spots[i], spots[j], strict=True), color="#999999", zorder=0)
+    for i, text in enumerate(atoms):
+        shade = near["itself" if i == atom else "near" if any({i, atom} == set(bond) for bond in bonds) else "far"]
+        ring = {"boxstyle": "circle", "facecolor": shade, "edgecolor": INK}
+        last.text(*spots[i], text, ha="center", va="center", bbox=ring)
+    last.margins(0.2)
     return fig
 
 

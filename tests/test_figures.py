@@ -4,6 +4,7 @@ from cnnbook import figures
 
 import re
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -289,10 +290,38 @@ def test_draw_takes_vectors_and_sequences():
 
 def test_chain_writes_slopes_over_the_arrows_and_products_under_them():
     ax = figures.chain(["w", "u", "L"], forwards=["4", "-2.6"], back=["-10.4", "-2.6"]).axes[0]
-    place = {t.get_text(): t.get_position() for t in ax.texts if t.get_text() and not t.get_text() == "-2.6"}
+    place = {t.get_text(): t.get_position() for t in ax.texts if t.get_text() not in ("", "-2.6")}
     assert place["w"][0] < place["4"][0] == place["-10.4"][0] < place["u"][0] < place["L"][0]
     assert place["4"][1] > place["u"][1] > place["-10.4"][1]
     with pytest.raises(ValueError, match="back must be one for each arrow between 2 boxes, got 0"):
         figures.chain(["w", "L"], ["4"], [])
     with pytest.raises(ValueError, match="forwards must be one for each arrow between 1 boxes, got 0"):
         figures.chain(["w"], [], [])
+
+
+def test_neighbourhoods_colours_each_thing_and_its_neighbours():
+    spots = [(0, 0), (1, 0), (2, 0), (1, 1)]
+    fig = figures.neighbourhoods(["a", "b", "c", "d"], 1, list("HOCN"), 1, [(0, 1), (3, 1), (2, 3)], spots)
+    pixels, words, atoms = fig.axes
+    shade = {name: matplotlib.colors.to_rgba(figures.COLOURS[name]) for name in ("amber", "sky")}
+    in_grid = [patch.get_facecolor() for patch in pixels.patches]
+    assert (in_grid.index(shade["amber"]), in_grid.count(shade["sky"]), len(in_grid)) == (12, 8, 25)
+    near = lambda ax: {one.get_text() for one in ax.texts if one.get_bbox_patch().get_facecolor() == shade["sky"]}
+    itself = lambda ax: {one.get_text() for one in ax.texts if one.get_bbox_patch().get_facecolor() == shade["amber"]}
+    assert (itself(words), near(words)) == ({"b"}, {"a", "c"})
+    assert (itself(atoms), near(atoms)) == ({"O"}, {"H", "N"})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"word": 2}, "word must be one of 0 to 1, got 2"),
+        ({"atom": -1}, "atom must be one of 0 to 1, got -1"),
+        ({"bonds": [(0, 2)]}, r"bonds must join atoms 0 to 1, got \(0, 2\)"),
+        ({"spots": [(0, 0)]}, "spots must be one for each of the 2, got 1"),
+    ],
+)
+def test_neighbourhoods_refuses_what_is_not_there(change, said):
+    given = {"words": ["a", "b"], "word": 0, "atoms": "HO", "atom": 0, "bonds": [(0, 1)], "spots": [(0, 0), (1, 0)]}
+    with pytest.raises(ValueError, match=said):
+        figures.neighbourhoods(**given | change)
