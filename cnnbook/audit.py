@@ -503,7 +503,8 @@ def _account(layer, sights, inputs, output):
     """
     macs = _macs(layer, inputs, output)
     seen = None if None in sights else _see(layer, sights, inputs, output)
-    activation = vars(layer).get("activation")
+    held = {**vars(layer), **vars(layer).get("_modules", {})}  # PyTorch keeps a layer in a layer apart
+    activation = held.get("activation")
     if not callable(activation) or (macs is None and seen is None):
         return macs, seen
     more, seen = _follow(activation, seen, output)

@@ -140,6 +140,29 @@ def images(arrays, titles=None, columns=None, cmap="gray", limits=None):
     return fig
 
 
+def gallery(arrays, titles, columns=2, cmap="gray", limits=(0, 1)):
+    """Photographs as large as the page allows, all on one scale; :func:`images` shows small ones.
+
+    Args:
+        arrays: Images ``(height, width)`` or ``(height, width, 3)``, all of one shape.
+        titles: One text an image.
+        columns: Images in a row, at least 1.
+        cmap: Colour map of images without colours.
+        limits: The values that are drawn darkest and brightest; what lies beyond is drawn like them.
+
+    Raises:
+        ValueError: there is no image, titles are more or fewer, or ``columns`` is below 1.
+    """
+    titles = _one_each("titles", titles, arrays)
+    height, width = np.shape(arrays[0])[:2]
+    fig, axes = _grid(len(arrays), columns, tile=WIDTH, titles=True)
+    fig.set_size_inches(WIDTH, -(-len(arrays) // columns) * (WIDTH / columns * height / width + 0.3))
+    for ax, array, title in zip(axes, arrays, titles, strict=True):
+        ax.imshow(array, cmap=cmap, vmin=limits[0], vmax=limits[1])
+        ax.set_title(title)
+    return fig
+
+
 def kernels(weights, titles=None, columns=None):
     """A convolution's kernels as tiles; white is zero, red positive, blue negative, one scale for all.
 
@@ -239,7 +262,7 @@ def matrices(arrays, titles=None, highlights=None, signs=None):
 
 
 def channel_sum(inputs, kernels, parts, names=None, at=(0, 0)):
-    """A convolution over several channels: a row for each, input ∗ kernel = part, and beside them the parts' sum.
+    """A convolution over several channels: a row for each, input ⋆ kernel = part, and beside them the parts' sum.
 
     Args:
         inputs, kernels, parts: One matrix a channel: what is read, padding included; the kernel; what comes out of the
@@ -268,7 +291,7 @@ def channel_sum(inputs, kernels, parts, names=None, at=(0, 0)):
         for array, left, window in zip(arrays, starts[:3], windows, strict=True):
             _cells(ax, array, left, middle - array.shape[0] / 2, window, 72 * cell)
         ax.text(wide / 2, middle - high / 2 - 0.2, name, ha="center", va="bottom", fontsize=min(12, 30 * cell))
-        write(starts[1] - 0.5, middle, "∗")
+        write(starts[1] - 0.5, middle, "⋆")
         write(starts[2] - 0.5, middle, "=")
         if i:
             write(starts[2] + outputs[1] / 2, middle - step / 2, "+")

@@ -1,7 +1,7 @@
 """audit: parameters against Keras, operations against counting, receptive fields against the gradient's support."""
 
 from cnnbook import audit as auditing
-from cnnbook import models
+from cnnbook import backend, models
 from cnnbook.audit import audit, compare
 
 import functools
@@ -308,6 +308,9 @@ def test_bilinear_up_sampling_reads_two_neighbours():
 
 @pytest.fixture
 def float64():
+    """What is too small for 32 bits changes an output too; JAX has 64 only if it is told before it starts."""
+    if backend.name() == "jax":
+        pytest.skip("JAX computes in 32 bits here, too coarse for what a cell changes")
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float64")
     yield

@@ -152,7 +152,7 @@ def test_channel_sum_adds_the_parts_and_marks_the_same_place_everywhere():
     fig = figures.channel_sum([x, 10 * x], [kernel, kernel], [part, 10 * np.array(part)], ["red", "blue"], at=(1, 0))
     texts = [t.get_text() for t in fig.axes[0].texts]
     assert texts[-4:] == ["0", "11", "33", "44"]
-    assert texts.count("∗") == 2 and texts.count("=") == 3 and texts.count("+") == 1 and "blue" in texts
+    assert texts.count("⋆") == 2 and texts.count("=") == 3 and texts.count("+") == 1 and "blue" in texts
     frames = [p for p in fig.axes[0].patches if p.get_linewidth() == 3]
     assert [(p.get_width(), p.get_height()) for p in frames] == [(2, 1), (1, 1), (2, 1), (1, 1), (1, 1)]
     assert len({p.get_x() for p in frames}) == 3 and frames[0].get_x() == 0
@@ -325,3 +325,15 @@ def test_neighbourhoods_refuses_what_is_not_there(change, said):
     given = {"words": ["a", "b"], "word": 0, "atoms": "HO", "atom": 0, "bonds": [(0, 1)], "spots": [(0, 0), (1, 0)]}
     with pytest.raises(ValueError, match=said):
         figures.neighbourhoods(**given | change)
+
+
+def test_gallery_fills_the_width_on_one_scale():
+    fig = figures.gallery([np.zeros((30, 60)), np.ones((30, 60)), np.full((30, 60), 2.0)], ["a", "b", "c"])
+    assert fig.get_figwidth() == figures.WIDTH and fig.get_figheight() == pytest.approx(2 * (1.5 + 0.3))
+    shown = [ax for ax in fig.axes if ax.images]
+    assert [ax.get_title() for ax in shown] == ["a", "b", "c"]
+    assert {ax.images[0].get_clim() for ax in shown} == {(0, 1)}
+    with pytest.raises(ValueError, match="titles must be one for each of the 1, got 2"):
+        figures.gallery([np.zeros((2, 2))], ["a", "b"])
+    with pytest.raises(ValueError, match="columns must be >= 1, got 0"):
+        figures.gallery([np.zeros((2, 2))], ["a"], columns=0)

@@ -33,7 +33,8 @@ exercise(
 exercise(
     "filters/rim",
     solution=2,
-    why="The second kernel reaches 2 rows beyond the rim, where it sees zeros in place of the first one's answers.",
+    why="The second kernel reaches 2 rows beyond the rim, where it sees zeros, not the first one's answers; "
+    "swapped, 1.",
     wrong=[
         (1, "That is how far the first kernel reaches; which of the two looks at the zeros in between?"),
         (3, "That is how far the merged kernel reaches; but the zeros around the photograph are there for both."),
@@ -42,18 +43,4 @@ exercise(
         (5, "That is the size of the kernel; it reaches half of it beyond the rim."),
     ],
     otherwise="Compare the two results row by row, without the first and last columns.",
-)
-
-exercise(
-    "filters/bias",
-    solution=-2,
-    why="The largest response is 3 (white under the three +1, black under the -1), and the ReLU passes z + b > 0.",
-    wrong=[
-        (2, "A positive bias lets more through; the threshold t is the bias -t."),
-        (-2 / 3, "That would be right if the largest response were 1; the kernel has three weights of +1."),
-        (-4, "The largest response is 3, not 6: the pixels under the weights -1 cannot be negative."),
-        (-1, "That is one third of the largest response, 3."),
-        (-3, "That silences even the largest response."),
-    ],
-    otherwise="Find the largest response that pixels between 0 and 1 can give, and take minus two thirds of it.",
 )

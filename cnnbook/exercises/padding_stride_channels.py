@@ -79,38 +79,17 @@ exercise(
 )
 
 exercise(
-    "padding-stride-channels/work",
-    solution=194_400,
-    why="30 x 30 x 8 outputs, and each takes the 3 x 3 x 3 = 27 products of its filter.",
+    "padding-stride-channels/sizes",
+    solution=[29, 30, 33, 34],
+    why="Layer b reads all of a, and c reads all of b if b's size is odd: 13, 13, 15 and 15 here.",
     wrong=[
-        (64_800, "A filter goes through all three channels: 27 products for an output, not 9."),
-        (24_300, "That is one filter; there are eight."),
-        (221_184, "You counted 32 x 32 places; without padding there are 30 x 30."),
-        (216, "These are the weights; each is used at every one of the 30 x 30 places."),
-        (224, "These are the parameters; each weight is used at every one of the 30 x 30 places."),
-        (201_600, "You counted the biases; adding a bias is no multiplication."),
+        ([31, 32, 35, 36], "These are the sizes at which c leaves out b's last cell."),
+        ([29, 33], "Right, but there are more: what does b make of an even size?"),
+        ([30, 34], "Right, but there are more: what does b make of an odd size?"),
+        ([29, 31, 33, 35], "You stopped at b, where zeros are added until all is read. Go on to c."),
+        ([30, 32, 34, 36], "It is the size of b's output that has to be odd, not that of a's; b rounds up."),
+        ([29, 30, 31, 32, 33, 34, 35, 36], "At 32 the audit of the chapter says 31 pixels."),
+        ([31, 32, 33, 34], "Layer b halves the size after a has taken 4 off: start with 29 - 4 = 25."),
     ],
-    otherwise="Multiply the number of outputs, over all eight maps, by the number of weights of one filter.",
+    otherwise="Write down the sizes after a (4 less) and after b (half, rounded up). At which of them does c fit?",
 )
-
-
-def _layout(*order):
-    return lambda kernel: np.transpose(kernel, order)
-
-
-exercise(
-    "padding-stride-channels/layout",
-    solution=_layout(2, 3, 1, 0),
-    why="Keras has (height, width, in, out).",
-    wrong=[
-        (_layout(3, 2, 1, 0), "All axes are reversed, so height and width change places as well."),
-        (_layout(2, 3, 0, 1), "The height and width are in front now, but Keras wants the inputs before the outputs."),
-        (_layout(1, 0, 2, 3), "You exchanged inputs and outputs; the height and width belong in front."),
-        (_layout(0, 2, 3, 1), "The inputs are last now, as in an image; a kernel has the outputs last."),
-        (lambda k: k.reshape(*k.shape[2:], k.shape[1], k.shape[0]),
-         "The shape is right, the weights are jumbled: reshape keeps the order in memory. Transpose instead."),
-        (lambda k: k, "That is the kernel as it came."),
-    ],
-    otherwise="Keras wants (height, width, in, out): name the axes of the kernel in this order to transpose.",
-    inputs=lambda rng: (rng.normal(size=(4, 2, 3, 5)),),
-)  # fmt: skip

@@ -5,21 +5,6 @@ from cnnbook.exercises import exercise
 import numpy as np
 
 exercise(
-    "pooling/max",
-    solution=[[4, 2], [5, 7]],
-    why="Four windows tile the map, and each keeps its largest value.",
-    wrong=[
-        ([[2.5, 1], [2, 4.5]], "These are the averages; take the largest value of each window."),
-        ([[10, 4], [8, 18]], "These are the sums; take the largest value of each window."),
-        ([[4, 3, 2], [5, 6, 6], [5, 6, 7]], "That is stride 1. With stride 2 the windows do not overlap."),
-        ([[1, 0], [0, 2]], "These are the smallest values."),
-        ([[4, 5], [2, 7]], "The values are right but transposed: the upper two windows make the first row."),
-        ([[1, 0], [0, 6]], "That keeps the first value of each window: a stride, but no pooling."),
-    ],
-    otherwise="Cut the map into four windows of 2x2 and write down the largest value of each.",
-)
-
-exercise(
     "pooling/overlap",
     solution=[[9, 6, 8, 8], [9, 9, 6, 8]],
     why="The windows start at the places 0, 2, 4 and 6. The 9 stays in the first window and has come into the second.",
@@ -47,40 +32,46 @@ exercise(
 )
 
 
-def _maxima(row):
-    return np.maximum(row, np.roll(row, -1))
+def _answer(every, apart, dropped=1):
+    """The largest step between maxima ``apart`` places on, of maxima every ``every`` places, around the circle."""
 
+    def answer(row):
+        pooled = np.maximum(row, np.roll(row, -dropped))[::every]
+        return (np.roll(pooled, -apart) - pooled).max()
 
-def _blurred(row):
-    return (np.roll(row, 1) + 2 * row + np.roll(row, -1)) / 4
+    return answer
 
 
 exercise(
-    "pooling/blur",
-    solution=lambda row: _blurred(_maxima(row))[::2],
-    why="All the maxima, then the blur, and the stride last.",
+    "pooling/no-stride",
+    solution=_answer(1, 2),
+    why="Every maximum is kept, and two maxima that the stride left next to each other are two places apart.",
     wrong=[
-        (lambda row: _maxima(row)[::2], "There is no blur yet."),
-        (lambda row: _blurred(_maxima(row)[::2]), "The blur comes too late: what the stride skips is lost."),
-        (lambda row: _maxima(_blurred(row))[::2], "You blurred the row; blur its maxima."),
-        (lambda row: 4 * _blurred(_maxima(row))[::2], "The weights 1, 2, 1 must sum to one: divide by 4."),
-        (lambda row: _blurred(_maxima(row)), "The stride is missing: keep every second value."),
-        (lambda row: _blurred(_maxima(row))[1::2], "Keep the values at the places 0, 2, 4 and so on."),
+        (_answer(2, 1), "The stride is still there."),
+        (_answer(1, 1), "The filter now looks at half the distance: neighbours were two places of the row apart."),
+        (_answer(2, 2), "You widened the filter and kept the stride: the distance on the row is four now."),
+        (_answer(1, 2, 2), "The windows have changed; only the stride should go."),
+        (lambda row: np.roll(_pooled(row), -2) - _pooled(row), "The global maximum is missing."),
     ],
-    otherwise="Between the two lines, replace each maximum by (left + 2 * itself + right) / 4, around the circle.",
+    otherwise="Leave out the [::2], and ask which place of the finer row was the next value before.",
     inputs=lambda rng: (rng.normal(size=8),),
 )
 
+
+def _pooled(row):
+    return np.maximum(row, np.roll(row, -1))
+
+
 exercise(
-    "pooling/gradient",
-    solution=[[10, 0, 0, 0], [0, 0, 20, 0]],
-    why="Each gradient goes to the cell that was the maximum of its window; the others get nothing.",
+    "pooling/two",
+    solution=[4, 8],
+    why="One cell of the second map is two cells of the first, and each of these is two pixels: the strides multiply.",
     wrong=[
-        ([[2.5, 2.5, 5, 5], [2.5, 2.5, 5, 5]], "That is average pooling, which spreads the gradient."),
-        ([[10, 10, 20, 20], [10, 10, 20, 20]], "Only the cell that was the maximum made the output."),
-        ([[1, 0, 0, 0], [0, 0, 1, 0]], "The places are right; multiply by the gradient that arrives."),
-        ([[40, 0, 0, 0], [0, 0, 100, 0]], "You multiplied by the values 4 and 5; the derivative of a maximum is 1."),
-        ([[20, 0, 0, 0], [0, 0, 10, 0]], "The gradients are exchanged: 10 belongs to the left window."),
+        ([2, 4, 6, 8], "That holds for the first map: a shift by 2 moves it by one cell, half a step of the second."),
+        ([4], "4 is right; a multiple of it will do as well."),
+        ([8], "8 is right, but it is not the smallest."),
+        ([3, 6], "The second layer's stride multiplies the first's: a step is not 2 + 1 pixels."),
+        ([1, 2, 3, 4, 5, 6, 7, 8], "That would be so with stride 1."),
     ],
-    otherwise="In each window find the largest cell: it gets the whole gradient, the other three get 0.",
+    otherwise="How many pixels does one step of the first map make, and how many one step of the second?",
 )

@@ -65,26 +65,27 @@ def _inputs(rng):
 
 exercise(
     "why-convolution/rearrange",
-    solution=lambda W, order: W[order],
+    solution=lambda W, order: W[np.argsort(order)],
     inputs=_inputs,
-    why="Place i of the new input holds x[order[i]], so it needs the weights W[order[i]].",
+    why="Row i of W belongs to x[order[i]]; so the new weights V have V[order] = W, which sorting the order solves.",
     wrong=[
-        (lambda W, order: W, "These weights meet the wrong pixels now: take their rows in the new order."),
-        (lambda W, order: W[np.argsort(order)], "That undoes the order; the weights must follow it, like the pixels."),
+        (lambda W, order: W, "These weights meet the wrong pixels now: their rows must go back to the old order."),
+        (lambda W, order: W[order], "That shuffles the rows once more; row i belongs at place order[i]."),
         (lambda W, order: W[::-1], "That turns the rows round; take them in the order that is given."),
     ],
-    otherwise="Row i of the new weights belongs to place i of the new input, which is x[order[i]].",
+    otherwise="Row i of W belongs to x[order[i]], so it must stand in row order[i].",
 )
 
 exercise(
     "why-convolution/table",
-    solution="no",
+    solution="both",
     why="Neighbouring columns have nothing in common, and no operation is useful at all of them alike.",
     wrong=[
-        ("yes", "Would shuffling the columns lose anything? Where neighbours mean nothing, a window does not."),
-        ("maybe", "Ask whether shuffling the columns would lose anything, then answer yes or no."),
+        ("sharing", "One operation for age and weight makes no sense, true. And what do neighbouring columns share?"),
+        ("locality", "Neighbouring columns need not belong together, true. And is one operation useful at every one?"),
+        ("neither", "Would shuffling the columns lose anything? Where neighbours mean nothing, a window does not."),
     ],
-    otherwise="Answer yes or no: are neighbouring columns alike, and does one operation make sense at every column?",
+    otherwise="Are neighbouring columns alike, and does one operation make sense at every column?",
 )
 
 exercise(
