@@ -88,6 +88,7 @@ def test_ids_stay_with_unchanged_cells(chapter):
 
 @pytest.mark.parametrize(("last", "says"), [
     ("1 / 0", ["code cell 2 failed", "| 1 / 0", "ZeroDivisionError: division by zero"]),
+    ("import matplotlib.pyplot as plt; plt.plot([1]); 1 / 0", ["code cell 2 failed", "division by zero"]),
     ("import sys; print('hm', file=sys.stderr)", ["code cell 2 wrote to standard error", "hm"]),
     ("import os; os._exit(1)", ["code cell 2 ended the kernel"]),
 ])  # fmt: skip

@@ -214,7 +214,8 @@ def execute(notebook, folder):
             try:
                 client.execute_cell(cell, index, execution_count=number)
             except CellExecutionError:
-                raise fault(number, "failed", cell, "\n".join(cell.outputs[-1].traceback)) from None
+                error = next(o for o in cell.outputs if o.output_type == "error")  # a figure may be shown after it
+                raise fault(number, "failed", cell, "\n".join(error.traceback)) from None
             except CellTimeoutError:
                 raise fault(number, f"ran longer than {SECONDS_PER_CELL} s", cell) from None
             except DeadKernelError:
