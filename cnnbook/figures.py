@@ -359,7 +359,7 @@ def draw(model, title=None, columns=4):
         if i:
             tip = x - cell / 2 + (0.14 if i % columns else 0.24)  # the first of a row has no room to its left
             tail = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.2}
-            ax.annotate("", (tip, y + 0.87), (tip - 0.26, y + 0.87), arrowprops=tail)
+            ax.annotate("", (tip, y + 0.87), (max(tip - 0.26, 0.04), y + 0.87), arrowprops=tail)
     for i, other in enumerate(others):
         shape = " × ".join(map(str, other.shape))
         write(WIDTH / 2, down - 0.3 * (len(others) - i) + 0.1, f"one more output: {other.name}, {shape}", fontsize=11)

@@ -63,15 +63,14 @@ def _pooled(row):
 
 
 exercise(
-    "pooling/two",
-    solution=[4, 8],
-    why="One cell of the second map is two cells of the first, and each of these is two pixels: the strides multiply.",
+    "pooling/backwards",
+    solution=[0, 5, 0, 0, 4, 0, 0],
+    why="The 8 made the first maximum. The 9 lies in the other two windows and wins both, so it gets -3 + 7.",
     wrong=[
-        ([2, 4, 6, 8], "That holds for the first map: a shift by 2 moves it by one cell, half a step of the second."),
-        ([4], "4 is right; a multiple of it will do as well."),
-        ([8], "8 is right, but it is not the smallest."),
-        ([3, 6], "The second layer's stride multiplies the first's: a step is not 2 + 1 pixels."),
-        ([1, 2, 3, 4, 5, 6, 7, 8], "That would be so with stride 1."),
+        ([0, 5, 0, 0, -3, 0, 7], "The third window is 9, 1, 5, and its largest value is the 9 again."),
+        ([0, 5, 0, 0, 7, 0, 0], "The 9 wins two windows: its gradients add, none replaces the other."),
+        ([5 / 3, 5 / 3, 2 / 3, -1, 4 / 3, 7 / 3, 7 / 3], "That is the average: each gradient is spread over its window."),
+        ([0, 8, 0, 0, 9, 0, 0], "Those are the maxima themselves; what goes back is the gradient."),
     ],
-    otherwise="How many pixels does one step of the first map make, and how many one step of the second?",
+    otherwise="Mark the winner of each window, then give it that window's gradient; what a cell gets twice adds up.",
 )
