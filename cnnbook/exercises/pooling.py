@@ -69,7 +69,7 @@ exercise(
     wrong=[
         ([0, 5, 0, 0, -3, 0, 7], "The third window is 9, 1, 5, and its largest value is the 9 again."),
         ([0, 5, 0, 0, 7, 0, 0], "The 9 wins two windows: its gradients add, none replaces the other."),
-        ([5 / 3, 5 / 3, 2 / 3, -1, 4 / 3, 7 / 3, 7 / 3], "That is the average: each gradient is spread over its window."),
+        ([5 / 3, 5 / 3, 2 / 3, -1, 4 / 3, 7 / 3, 7 / 3], "That is the average: a gradient spreads over its window."),
         ([0, 8, 0, 0, 9, 0, 0], "Those are the maxima themselves; what goes back is the gradient."),
     ],
     otherwise="Mark the winner of each window, then give it that window's gradient; what a cell gets twice adds up.",
