@@ -64,6 +64,29 @@ class RBM:
         visible = _rows("visible", visible, len(self.weights))
         return -visible @ self.visible_bias - _softplus(visible @ self.weights + self.hidden_bias).sum(axis=1)
 
+    def ascend(self, data, model, *, weights=None, model_weights=None, rate=0.1, momentum=0.0):
+        """One update of W, b and c along the statistics of ``data`` less those of ``model``.
+
+        With all states for ``model``, weighted by their probability, it is a step up the gradient of the likelihood.
+
+        data, model             rows, ``(batch, visible)``, each batch of a size of its own
+        weights, model_weights  how much a row counts, ``(batch,)``; by default all rows count the same
+
+        Raises ValueError for rows or weights of another shape; then nothing has changed.
+        """
+        sides = []
+        for name, rows, each in (("data", data, weights), ("model", model, model_weights)):
+            rows = _rows(name, rows, len(self.weights))
+            each = np.full(len(rows), 1 / len(rows)) if each is None else np.asarray(each)
+            if each.shape != (len(rows),):
+                raise ValueError(f"weights of {name} must have the shape ({len(rows)},), got {each.shape}")
+            each, up = each.astype("float32"), self.up(rows)
+            sides.append(((each[:, None] * rows).T @ up, each @ rows, each @ up))
+        for parameter, velocity, up, down in zip(self.parameters, self.velocity, *sides, strict=True):
+            velocity *= momentum
+            velocity += rate * (up - down)
+            parameter += velocity
+
     def contrastive_divergence(self, rng, data, *, rate=0.1, momentum=0.0, decay=0.0, steps=1):
         """One update of W, b and c by CD-``steps`` on a batch; returns the mean squared error of the reconstruction.
 

@@ -510,6 +510,75 @@ def neighbourhoods(words, word, atoms, atom, bonds, spots):
     return fig
 
 
+def boltzmann(weights, below, above):
+    """A restricted Boltzmann machine: visible units below, hidden ones above, each with its bias, and all weights.
+
+    Args:
+        weights: ``(visible, hidden)``.
+        below, above: The biases of the visible and of the hidden units, one a unit.
+
+    Raises:
+        ValueError: biases are more or fewer than the units.
+    """
+    weights = np.asarray(weights)
+    if weights.shape != (len(below), len(above)):
+        raise ValueError(f"weights must be (visible, hidden) = {len(below), len(above)}, got shape {weights.shape}")
+    fig, ax = plt.subplots(figsize=(WIDTH, 3.2))
+    left = [np.arange(len(biases)) * 2.0 + 1 - len(biases) for biases in (below, above)]
+    for (i, j), weight in np.ndenumerate(weights):
+        start, end = np.array([left[0][i], 0]), np.array([left[1][j], 2])
+        ax.plot(*zip(start, end, strict=True), "-" if weight > 0 else "--", color="0.7" if weight else "0.9", zorder=1)
+        spot = start + (0.3 if (i + j) % 2 else 0.62) * (end - start)
+        ax.text(*spot, f"{weight:g}", ha="center", va="center", bbox={"fc": "white", "ec": "none", "pad": 1})
+    for y, name, biases, colour in ((0, "v", below, "sky"), (2, "h", above, "amber")):
+        for k, (x, bias) in enumerate(zip(left[y // 2], biases, strict=True), start=1):
+            ax.scatter(x, y, 1300, color=COLOURS[colour], edgecolor="0.3", zorder=2)
+            ax.text(x, y, f"${name}_{k}$", ha="center", va="center", zorder=3)
+            ax.text(x, y + (0.55 if y else -0.6), f"bias {bias:g}", ha="center", va="center")
+    ax.set(xlim=(-len(below) - 0.2, len(below) + 0.2), ylim=(-0.9, 2.8), xticks=[], yticks=[], frame_on=False)
+    return fig
+
+
+def belief_net(layers, labels):
+    """The machines of a deep belief network in the order in which they learn, and the network that they become.
+
+    Args:
+        layers: Names of the layers, from the image up, three or more; each neighbouring pair is a machine.
+        labels: Name of the units that stand beside the last layer but one, in the last machine.
+
+    Raises:
+        ValueError: fewer than three layers.
+    """
+    if len(layers) < 3:
+        raise ValueError(f"layers must be three or more, got {layers!r}")
+    fig, ax = plt.subplots(figsize=(WIDTH, 0.8 + 1.1 * len(layers)))
+    top, apart = len(layers) - 1, 2.3
+    whole = apart * top + 0.9
+
+    def box(x, level, text, colour, width=2.0):
+        ax.add_patch(plt.Rectangle((x - width / 2, level - 0.17), width, 0.34, fc=COLOURS[colour], ec="0.3"))
+        ax.text(x, level, text, ha="center", va="center", fontsize=10)
+
+    def arrow(x, low, heads, line="-"):
+        ax.annotate("", (x, low + 0.81), (x, low + 0.19), arrowprops={"arrowstyle": heads, "lw": 1.6, "ls": line})
+
+    for k in range(top):
+        x = apart * k
+        ax.text(x, -0.5, f"machine {k + 1}", ha="center", va="center")
+        arrow(x - 0.35 if k == top - 1 else x, k, "<->")
+        box(x, k, layers[k], "sky"), box(x, k + 1, layers[k + 1], "amber")
+    for level, name in enumerate(layers):
+        box(whole, level, name, "amber" if level == top else "sky")
+        if level < top - 1:
+            arrow(whole - 0.35, level, "<-"), arrow(whole + 0.35, level, "->", "--")
+    arrow(whole - 0.35, top - 1, "<->")
+    for x in (apart * (top - 1), whole):
+        box(x + 0.38, top - 0.62, labels, "pink", 1.24)
+    ax.text(whole, -0.5, "the network", ha="center", va="center")
+    ax.set(xlim=(-1.1, whole + 1.1), ylim=(-0.7, top + 0.3), xticks=[], yticks=[], frame_on=False)
+    return fig
+
+
 def _one_each(name, values, things, missing=""):
     """``values`` as a list as long as ``things``; None gives the missing value for each."""
     values = [missing] * len(things) if values is None else list(values)

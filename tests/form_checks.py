@@ -19,11 +19,7 @@ import book_checks
 from book_checks import IGNORED, Book, calls, files_in, html_of, labels_in, only_draws, tags, text_of
 from bs4 import BeautifulSoup
 
-OLD_FORM = {
-    "chapters/foundations/structure", "chapters/foundations/activations-initialization",
-    "chapters/foundations/backpropagation", "chapters/foundations/regularization", "chapters/foundations/depth",
-    "chapters/foundations/deep-belief-networks", "chapters/architectures/lenet",
-}  # fmt: skip
+OLD_FORM = set()
 SLIDE = r"\blectures?\b|\b(?:the|a|this|one|each|these|those|our|deck) slides?\b"  # and not: the window slides
 MOST_WORDS, MOST_CELLS = 3850, 60  # "about 3,500"
 MOST_HELPERS = 2  # cells in a row that show nothing

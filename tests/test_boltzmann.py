@@ -80,6 +80,41 @@ def test_many_steps_end_at_the_machines_own_statistics():
     np.testing.assert_allclose(rbm.weights - before, exact, atol=0.01)
 
 
+def test_ascend_on_all_states_is_the_gradient_of_the_likelihood():
+    rbm, shown = machine(4, 3), np.array([[1, 0, 1, 1], [0, 1, 1, 0]], "float32")
+    every, weights = states(4), np.array([0.75, 0.25])
+    mean = lambda: weights @ -rbm.free_energy(shown) - logsumexp(-rbm.free_energy(every))
+    slopes = []
+    for parameter in rbm.parameters:
+        for i in np.ndindex(parameter.shape):
+            kept, ends = parameter[i], []
+            for step in (0.02, -0.02):
+                parameter[i] = kept + step
+                ends.append(mean())
+            parameter[i] = kept
+            slopes.append((ends[0] - ends[1]) / 0.04)
+    before = np.concatenate([p.ravel() for p in rbm.parameters])
+    chance = np.exp(-rbm.free_energy(every))
+    rbm.ascend(shown, every, weights=weights, model_weights=chance / chance.sum(), rate=0.5)
+    moved = np.concatenate([p.ravel() for p in rbm.parameters]) - before
+    np.testing.assert_allclose(moved, 0.5 * np.array(slopes), atol=2e-4)
+
+
+def test_ascend_keeps_a_velocity_and_refuses_other_shapes():
+    rbm, shown = machine(), np.ones((4, 5), "float32")
+    before = rbm.weights.copy()
+    rbm.ascend(shown, 0 * shown[:2], rate=0.1)
+    plain = rbm.weights - before
+    rbm.ascend(shown, shown, rate=0.1, momentum=0.5)
+    np.testing.assert_allclose(rbm.weights - before, 1.5 * plain, atol=1e-6)
+    kept = rbm.weights.copy()
+    with pytest.raises(ValueError, match=r"model must have the shape \(batch, 5\)"):
+        rbm.ascend(shown, shown[:, :4])
+    with pytest.raises(ValueError, match=r"weights of model must have the shape \(4,\), got \(3,\)"):
+        rbm.ascend(shown, shown, model_weights=np.ones(3))
+    assert np.array_equal(rbm.weights, kept)
+
+
 def test_momentum_and_decay():
     rbm, shown = machine(), np.ones((4, 5), "float32")
     first, before = np.random.default_rng(3), rbm.weights.copy()

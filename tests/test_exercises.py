@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from scipy import signal
+from scipy import signal, stats
 
 ALL = pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES.keys())
 
@@ -83,7 +83,8 @@ def test_what_a_function_raised_is_told(capsys):
 
 
 def test_a_wrong_shape_is_told(capsys):
-    assert said(capsys, "lenet/c1", [156]) == "Not yet. The answer is one number; yours is an array of shape (1,)."
+    told = said(capsys, "lenet/majority", [0.028])
+    assert told == "Not yet. The answer is one number; yours is an array of shape (1,)."
 
 
 @pytest.mark.parametrize("five", [
@@ -120,8 +121,8 @@ def test_fractions_answer_what_is_no_whole_number(capsys, monkeypatch):
 
 
 def test_counts_are_exact_and_computed_values_may_be_rounded(capsys, monkeypatch):
-    assert said(capsys, "lenet/c1", 156.0).startswith("Correct.")
-    assert said(capsys, "lenet/c1", 156.0001).startswith("Not yet.")
+    assert said(capsys, "lenet/majority", 0.028).startswith("Correct.")
+    assert said(capsys, "lenet/majority", 0.02801).startswith("Not yet.")
     monkeypatch.setattr(exercises, "EXERCISES", {})
     exercises.exercise("t/pi", solution=3.14159265, why="", wrong=[], otherwise="Look it up.")
     assert said(capsys, "t/pi", 3.141593).startswith("Correct.")
@@ -136,21 +137,21 @@ def test_a_text_is_read_without_case_and_spaces(capsys, monkeypatch):
     assert "must be a text" in said(capsys, "t/text", 3)
 
 
-@pytest.mark.parametrize("name", ["lenet/c9", "", None, ["lenet/c1"]])
+@pytest.mark.parametrize("name", ["lenet/c9", "", None, ["lenet/table"]])
 def test_an_unknown_name_lists_the_known(name):
-    with pytest.raises(ValueError, match=r"name must be one of .*lenet/c1.*, got"):
+    with pytest.raises(ValueError, match=r"name must be one of .*lenet/table.*, got"):
         check(name, 1)
 
 
 def test_names_of_a_chapter():
-    assert exercises.names("lenet")[0] == "lenet/c1"
+    assert exercises.names("lenet")[0] == "lenet/unframed"
     assert set(exercises.names("lenet")) < set(exercises.names()) == set(EXERCISES)
 
 
 def test_a_second_exercise_of_one_name_is_refused(monkeypatch):
     monkeypatch.setattr(exercises, "EXERCISES", dict(EXERCISES))
     with pytest.raises(ValueError, match="name must be new"):
-        exercises.exercise("lenet/c1", solution=1, why="", wrong=[], otherwise="")
+        exercises.exercise("lenet/table", solution=1, why="", wrong=[], otherwise="")
     with pytest.raises(ValueError, match="inputs must be given for a function"):
         exercises.exercise("lenet/new", solution=1, why="", wrong=[], otherwise="", inputs=list)
 
@@ -174,12 +175,15 @@ def test_convolution_solutions_against_scipy():
 
 
 def test_lenet_solutions_against_arithmetic():
-    from cnnbook import arithmetic
+    from cnnbook import arithmetic, models
 
-    assert EXERCISES["lenet/c1"].solution == arithmetic.conv_parameters((5, 5), 1, 6)
-    size, sizes = 32, []
-    for kernel, stride in [(5, 1), (2, 2), (5, 1), (2, 2), (5, 1)]:
+    size, sizes = 28, []
+    for kernel, stride in [(5, 1), (2, 2), (5, 1), (2, 2)]:
         size = arithmetic.output_size(size, kernel, stride=stride)
         sizes.append(size)
-    assert EXERCISES["lenet/sizes"].solution == sizes
-    assert sum(EXERCISES["lenet/dense"].solution) == 61_706 - 60_000
+    assert EXERCISES["lenet/unframed"].solution == [*sizes, (32 - 28) // 2]
+    assert EXERCISES["lenet/table"].solution(models.lenet.C3_TABLE, 5) == 1_516
+    inputs, weights = np.array([0.2, 0.7, 0.9]), np.array([2.0, -1.0, 3.0])
+    bias = EXERCISES["lenet/plain-bias"].solution(weights, 0.1)
+    assert np.isclose(inputs @ weights + bias, (inputs - 0.5) @ weights + 0.1)
+    assert np.isclose(EXERCISES["lenet/majority"].solution, stats.binom.sf(1, 3, 0.1))

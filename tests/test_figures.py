@@ -337,3 +337,21 @@ def test_gallery_fills_the_width_on_one_scale():
         figures.gallery([np.zeros((2, 2))], ["a", "b"])
     with pytest.raises(ValueError, match="columns must be >= 1, got 0"):
         figures.gallery([np.zeros((2, 2))], ["a"], columns=0)
+
+
+def test_boltzmann_writes_every_weight_and_bias():
+    fig = figures.boltzmann([[2, -1], [0.5, 0], [7, 1]], [0, -3, 0], [-4, 9])
+    texts = [text.get_text() for text in fig.axes[0].texts]
+    assert texts[:6] == ["2", "-1", "0.5", "0", "7", "1"] and "$v_3$" in texts and "$h_2$" in texts
+    assert {"bias -3", "bias -4", "bias 9"} <= set(texts)
+    with pytest.raises(ValueError, match=r"weights must be .* got shape \(3, 2\)"):
+        figures.boltzmann([[2, -1], [2, 0], [-1, 1]], [0, 1], [0, 1])
+
+
+def test_belief_net_has_a_machine_for_each_pair_and_the_labels_at_the_top_alone():
+    fig = figures.belief_net(["image", "hidden", "code", "top"], "labels")
+    texts = [text.get_text() for text in fig.axes[0].texts if text.get_text()]
+    assert [t for t in texts if "machine" in t] == ["machine 1", "machine 2", "machine 3"]
+    assert texts.count("labels") == 2 and texts.count("image") == 2 and texts.count("hidden") == 3
+    with pytest.raises(ValueError, match="layers must be three or more"):
+        figures.belief_net(["image", "top"], "labels")
