@@ -34,18 +34,19 @@ exercise(
 )  # fmt: skip
 
 exercise(
-    "structure/edges",
-    solution=320 * 279 * 3,
-    why="The first row has no row above it: 279 rows of 320 outputs, with three operations each.",
+    "structure/examples",
+    solution=48,
+    why="144 weights meet 12 equations an example, 3 weights the same 12: the ratio is 144 / 3, without a root.",
     wrong=[
-        (319 * 280 * 3, "That is the left neighbour. Upwards, a row is lost, not a column."),
-        (320 * 280 * 3, "The pixels of the first row have none above them."),
-        (320 * 279 * 2, "Two multiplications, and one addition as well."),
-        (320 * 279, "That is the number of outputs; each takes two multiplications and an addition."),
-        (319 * 279 * 3, "Only the rows get fewer; all 320 columns stay."),
+        (144 / 3 / 12, "Both layers get 12 equations from each example, so the 12 cancels."),
+        (np.sqrt(48), "That is the ratio of the errors with equally many examples; the error goes with the root."),
+        (144, "That is the number of the dense layer's weights; the convolution has some as well."),
+        (12, "Each of the 12 outputs has 12 weights of its own in the dense layer."),
+        (48**2, "The root stands over the whole fraction: set the two fractions equal, without squaring again."),
+        (1 / 48, "The other way round: the dense layer needs more."),
     ],
-    otherwise="Count the outputs, then two multiplications and one addition for each.",
-)
+    otherwise="Set free weights / equations equal for the two layers, and solve for the ratio of the examples.",
+)  # fmt: skip
 
 exercise(
     "structure/shifts",
@@ -59,6 +60,21 @@ exercise(
         ([8], "Right, and there is another one up to 16."),
     ],
     otherwise="Multiply the strides; a shift must be a multiple of the product.",
+)
+
+
+exercise(
+    "structure/half-turn",
+    solution=[2, 0],
+    why="Half a turn changes the sign of the first, which is odd, and leaves the second as it is, which is even.",
+    wrong=[
+        ([0, 2], "The other way round: turn each row by half a turn and see whether its sign changes."),
+        ([2**0.5, 0], "The two answers are not unrelated: one is the negative of the other."),
+        ([1, 0], "The difference of an answer and its negative is twice the answer."),
+        ([0, 0], "Turned, (-1, 0, 1) is (1, 0, -1), another kernel."),
+        ([2, 2], "Turned, (1, -2, 1) is itself."),
+    ],
+    otherwise="Split each into an even and an odd part; only the odd part counts, and twice.",
 )
 
 
@@ -83,20 +99,4 @@ exercise(
     ],
     otherwise="Use np.rot90(kernel, turns) for turns from 0 to 3, and take the mean of the four.",
     inputs=lambda rng: (rng.normal(size=(3, 3)),),
-)
-
-exercise(
-    "structure/field",
-    solution=16,
-    why="1 + 4 = 5, then 5 + 1 = 6, then 6 + 4 * 2 = 14 with a jump of 2, then 14 + 1 * 2 = 16.",
-    wrong=[
-        (14, "That is the field after the second convolution; the pooling after it adds one jump of 2."),
-        (11, "You added each kernel less 1; behind the pooling, each step is 2 pixels of the image."),
-        (9, "That is two 5x5 convolutions alone; the pooling between them doubles the steps of the second."),
-        (20, "A kernel of 5 adds 4 jumps, not 5."),
-        (18, "The last pooling adds its jump before its own stride, which is 2."),
-        (256, "That is the area; the question is how many pixels across."),
-        (4, "That is the jump, the distance between two neighbouring units."),
-    ],
-    otherwise="Go layer by layer: the field grows by (kernel - 1) jumps, then the jump is multiplied by the stride.",
 )
