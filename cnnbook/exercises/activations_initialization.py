@@ -5,17 +5,46 @@ from cnnbook.exercises import exercise
 import numpy as np
 
 exercise(
-    "activations-initialization/path",
-    solution=0.25**10,
-    why="Each unit multiplies by its slope, which is at most 1/4, at z = 0; ten of them give about one millionth.",
+    "activations-initialization/six-units",
+    solution=4,
+    why="Two units stay one if their weights in and out are both equal: (a, p), (a, q), (b, p) and (c, p) are left.",
     wrong=[
-        (0.25, "That is one unit. The gradient passes ten of them."),
-        (2.5, "You added the ten slopes. The chain rule multiplies them."),
-        (0.5**10, "1/2 is the logistic function's value at 0; the gradient meets its slope."),
-        (1, "That would be so for tanh, whose slope at 0 is 1. The logistic function is flatter."),
-        (4**10, "The slope is 1/4, not 4: the gradient shrinks."),
+        (3, "That is how many there are before the first step. Do all that share the weights a get the same gradient?"),
+        (6, "Two units with the same weights in and the same weights out get the same gradient at every step."),
+        (2, "You counted the weights out. Units with other weights in compute something else."),
+        (5, "Count the pairs (in, out) that differ: one letter of each kind."),
+        (1, "That would be so if all weights in and all weights out were equal."),
     ],
-    otherwise="What is the largest slope of the logistic function? Raise it to the power of ten.",
+    otherwise="Write down the pair of letters of each unit and count the different pairs.",
+)
+
+exercise(
+    "activations-initialization/revival",
+    solution=[2, 4],
+    why="A dead unit's own weights get no gradient, so it can only be woken by a layer below that changes its inputs.",
+    wrong=[
+        ([], "A unit of the third layer is fed by layers that may still move."),
+        ([2], "In case 4, what the first layer sends up changes the inputs of the third."),
+        ([1, 2, 4], "The inputs of the first layer are the images. Do they change?"),
+        ([2, 3, 4], "With the first two layers frozen, the inputs of the third are constant, and so are its weights."),
+        ([2, 3], "The unit's own weights get no gradient, however free they are. Ask what changes its inputs."),
+        ([1, 2, 3, 4], "In two of the cases nothing changes the unit's inputs."),
+    ],
+    otherwise="Ask of each case whether the inputs of the unit change.",
+)
+
+exercise(
+    "activations-initialization/leaky-he",
+    solution=0.04,
+    why="The mean square of f(z) is (1 + 1/4) / 2 = 5/8 of that of z, so the variance must be 1 / (40 * 5/8).",
+    wrong=[
+        (0.05, "That is He's, for a ReLU without a leak. The negative half passes a quarter of its mean square."),
+        (0.025, "That would keep the variance without any activation function."),
+        (1 / 30, "You added the leak itself; in a mean square it stands squared."),
+        (0.2, "That is the standard deviation."),
+        (1 / 64, "You multiplied by 5/8. What is lost must be made up for: divide."),
+    ],
+    otherwise="Find E[f(z)^2] / Var(z): half of 1 plus half of the leak squared. Then n Var(w) times that must be 1.",
 )
 
 
@@ -23,35 +52,30 @@ def _logistic(z):
     return 1 / (1 + np.exp(-z))
 
 
-exercise(
-    "activations-initialization/swish",
-    solution=lambda z: _logistic(z) + z * _logistic(z) * (1 - _logistic(z)),
-    why="The product rule: the first factor's slope 1 times the logistic, plus z times the logistic's slope.",
-    wrong=[
-        (_logistic, "That is the first half of the product rule. The logistic function depends on z, too."),
-        (lambda z: z * _logistic(z) * (1 - _logistic(z)), "That is the second half of the product rule alone."),
-        (lambda z: _logistic(z) * (1 - _logistic(z)), "You multiplied the two slopes. Use the product rule."),
-        (lambda z: z * _logistic(z), "That is the function itself; its derivative is asked for."),
-        (lambda z: _logistic(z) + z * _logistic(z), "The logistic's slope is logistic(z) (1 - logistic(z))."),
-    ],
-    otherwise="Use the product rule; the slope of the logistic function is logistic(z) (1 - logistic(z)).",
-    inputs=lambda rng: (rng.normal(0, 2, size=7),),
-)
+def _swish_slope(z, beta):
+    return _logistic(beta * z) + beta * z * _logistic(beta * z) * (1 - _logistic(beta * z))
+
 
 exercise(
-    "activations-initialization/glorot",
-    solution=np.sqrt(6 / 400),
-    why="The variance 2 / 400 of a uniform distribution belongs to an end at the square root of 3 times 2 / 400.",
+    "activations-initialization/swish",
+    solution=_swish_slope,
+    why="The product rule, and the chain rule for the switch, whose slope has a factor beta.",
     wrong=[
-        (6 / 400, "That is the square of the end: the root is missing."),
-        (np.sqrt(2 / 400), "That is the standard deviation. A uniform distribution ends at sqrt(3) times that."),
-        (2 / 400, "That is the variance; the end of the distribution is asked for."),
-        (np.sqrt(6 / 300), "Glorot's formula has both, inputs and outputs."),
-        (np.sqrt(6 / 200), "Divide by the sum of inputs and outputs, not by their mean."),
-        (1 / np.sqrt(300), "That is the normalised initialisation, which looks at the inputs alone."),
-        (np.sqrt(2 / 300), "That is He's standard deviation."),
+        (lambda z, beta: _swish_slope(z, 1), "That is the slope for beta = 1 alone."),
+        (lambda z, beta: _swish_slope(beta * z, 1) / beta, "Dividing is one too many: at z = 0 the slope is 1/2."),
+        (
+            lambda z, beta: _logistic(beta * z) + z * _logistic(beta * z) * (1 - _logistic(beta * z)),
+            "The chain rule gives the slope of the switch another factor beta.",
+        ),
+        (lambda z, beta: _logistic(beta * z), "That is the first half of the product rule."),
+        (lambda z, beta: z * _logistic(beta * z), "That is the function itself; its derivative is asked for."),
+        (
+            lambda z, beta: _logistic(z) + beta * z * _logistic(z) * (1 - _logistic(z)),
+            "The switch is open by the logistic function of beta z, everywhere.",
+        ),
     ],
-    otherwise="It is uniform between -a and a with a = sqrt(6 / (inputs + outputs)).",
+    otherwise="Use the product rule on z and the switch, and the chain rule on the switch.",
+    inputs=lambda rng: (rng.normal(0, 2, size=7), rng.uniform(0.5, 3)),
 )
 
 exercise(
