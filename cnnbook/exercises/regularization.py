@@ -75,15 +75,31 @@ exercise(
 )
 
 exercise(
-    "regularization/rate",
-    solution=0.025,
-    why="Along the steep axis each step multiplies by 1 - 80 rate, which leaves (-1, 1) at 2/80.",
+    "regularization/interval",
+    solution=[-0.3, 1.1],
+    why="The mean is 0.4 and the half-width 0.7, so zero lies inside: the remedy gets no verb, an effect is not seen.",
     wrong=[
-        (2 / 3, "That is where the flat axis fails; the steep one fails much earlier."),
-        (1 / 80, "There the steep axis arrives in one step; it fails only at twice that rate."),
-        (2 / 83, "That is the rate with the fastest progress on both axes; slightly above it still arrives."),
-        (80, "That is the curvature; the rate is 2 divided by it."),
-        (0.05, "The gradient along the second axis is 80 w2, not 40 w2: the half cancels the 2 of the square."),
+        ([0.15, 0.65], "That is one standard error on each side; take 2.8 of them."),
+        (
+            [0.4 - 2.8 * 0.3125**0.5, 0.4 + 2.8 * 0.3125**0.5],
+            "That is for a single value: divide the deviation by the root of 5.",
+        ),
+        ([0.4 - 2.8 * 0.05**0.5, 0.4 + 2.8 * 0.05**0.5], "The deviation must divide by n - 1, as stats.sem does."),
+        ([1.1, -0.3], "The lower end comes first."),
     ],
-    otherwise="Write one step along one axis: w - rate x curvature x w. When does it no longer shrink?",
+    otherwise="Take the mean, and go to both sides by 2.8 times the standard error, stats.sem.",
+)
+
+exercise(
+    "regularization/ambiguity",
+    solution=[18, 14, 4],
+    why="18 less 14 is 4: the identity holds, and disagreement is what the average gains by.",
+    wrong=[
+        ([54, 42, 4], "The first two are means over the three members, not sums."),
+        ([18, 4, 14], "The ambiguity is the spread about the average 6; the average's own error is (6 - 4) squared."),
+        ([18, 21, 4], "The ambiguity divides by 3, the number of members, not by 2."),
+        ([18, 18, 4], "Ambiguity is measured about the members' average, 6, not about the truth."),
+        ([10 / 3, 10 / 3, 2], "Square the differences before you average them."),
+    ],
+    otherwise="The average is 6. Members' errors are squared distances to 4, the ambiguity squared distances to 6.",
 )
