@@ -34,21 +34,6 @@ exercise(
 )
 
 exercise(
-    "depth/shallow",
-    solution=1023,
-    why="Each unit makes at most one kink, and 1023 kinks separate 1024 pieces.",
-    wrong=[
-        (1024, "Nearly: between 1024 pieces there are fewer kinks than that."),
-        (1025, "One unit makes one kink; count the kinks between 1024 pieces."),
-        (10, "In one layer a unit adds one kink. It takes layers to double the number of pieces."),
-        (20, "That is what the deep network needs, ten layers of two units."),
-        (512, "A ReLU unit has one kink, not two."),
-        (3070, "That is the number of parameters."),
-    ],
-    otherwise="A unit makes one kink. How many kinks lie between 1024 pieces?",
-)
-
-exercise(
     "depth/parameters",
     solution=lambda width, depth: 2 * width + (depth - 1) * width * (width + 1) + width + 1,
     why="2w for the first layer, w(w + 1) for each further one, w + 1 for the output.",
@@ -80,4 +65,60 @@ exercise(
         (100, "The number grows like half of n squared, not like n squared."),
     ],
     otherwise="The k-th line crosses k - 1 others and adds k regions; begin with one region.",
+)
+
+
+exercise(
+    "depth/directions",
+    solution=32,
+    why="Each further input doubles them: cos a cos b is a mean of two waves, so six inputs make 2 to the power 5.",
+    wrong=[
+        (64, "Doubled once too often: a wave along a single input is one wave."),
+        (6, "Those are the inputs. Each product of two cosines makes two waves."),
+        (5, "There are five products, and each doubles the number of waves."),
+        (10, "Products multiply: each doubles the number of waves that were there."),
+        (36, "That is 6 squared. Begin with one input, one wave, and double for each further input."),
+    ],
+    otherwise="One input: one wave. Two inputs: cos a cos b is a mean of two. Go on.",
+)
+
+exercise(
+    "depth/zero-biases",
+    solution=2,
+    why="Without biases f(cx) = c f(x) for c > 0: one straight line on each side of zero, however deep the network.",
+    wrong=[
+        (1, "That holds on one side of zero. What happens at zero?"),
+        (3, "Each side of zero is a single straight line."),
+        (33, "That many kinks need biases of their own; here all of the first layer's lie at one place."),
+        (129, "That many kinks need biases; where do those of the first layer lie without?"),
+        (16, "Is there a kink anywhere but at zero?"),
+    ],
+    otherwise="Where is the kink of a unit without bias? And what does the next layer see on one side of it?",
+)
+
+exercise(
+    "depth/control",
+    solution="neither",
+    why="The pixels are not the same number of units; and 64 random units are no strong control when 2560 random ones "
+        "do as well: what was gained may be had without training.",
+    wrong=[
+        ("pixels", "A random layer may read better than the pixels, too: no training was needed for that."),
+        ("random", "It shows that training helps with 64 units. What did 2560 random units do?"),
+    ],
+    otherwise='One of the three words: "pixels", "random" or "neither".',
+)
+
+exercise(
+    "depth/vgg",
+    solution=11,
+    why="8 convolutional and 3 dense layers: VGG-11.",
+    wrong=[
+        (8, "The three dense layers have weights, too."),
+        (16, "Pooling after each of five stages has no weights."),
+        (10, "The output layer has weights, too."),
+        (5, "Those are the stages; count the convolutions in them, and the dense layers."),
+        (13, "Add up 1 + 1 + 2 + 2 + 2 and the three dense layers."),
+        (12, "Does the input have weights?"),
+    ],
+    otherwise="Add up the convolutions of the stages and the dense layers.",
 )
