@@ -5,31 +5,33 @@ from cnnbook.exercises import exercise
 import numpy as np
 
 exercise(
-    "deep-belief-networks/up",
-    solution=1 / (1 + np.exp(-2)),
-    why="The sum is -1 + 2 + 1 = 2, and the logistic function of 2 is 0.88.",
+    "deep-belief-networks/parts",
+    solution=[-np.log(0.9), np.mean(np.log(21 / 14 / np.array([1, 2])))],
+    why="Outside: -log 0.9. Inside, seven patterns have 1/21 each and seven 2/21, in place of 1/14: half of log(21/14) "
+    "and half of log(21/28). A tenth of the mass outside costs more than a factor of two among the patterns.",
     wrong=[
-        (2, "That is the sum; put it through the logistic function."),
-        (1 / (1 + np.exp(-3)), "The bias is missing: -1 belongs into the sum."),
-        (1 / (1 + np.exp(1)), "The third visible unit is 0, so its weight -3 does not count."),
-        (1 / (1 + np.exp(2)), "The sign is turned round: sigma(x) = 1 / (1 + exp(-x))."),
-        (1, "It is on with a probability; the logistic function says which."),
+        ([0.0589, 0.1054], "The order asked for: first the mass outside, then the uneven mass."),
+        ([0.1054, 0.1643], "That is the whole gap in second place; take off the mass outside."),
+        ([0.1054, 0.0566], "The average runs over the data, in which each pattern counts one fourteenth, not over the "
+                           "machine's patterns."),
+        ([0.1, 0.0589], "The mass outside is told as -log M, not as 1 - M."),
+        ([0.152, 0.085], "Take natural logarithms: the unit here is the nat."),
     ],
-    otherwise="Add the bias and the weights of the visible units that are 1, then take the logistic function.",
-)
+    otherwise="M = 0.9. Divide by M first, so that the 14 shares sum to 1, and compare them with 1/14.",
+)  # fmt: skip
 
 exercise(
-    "deep-belief-networks/states",
-    solution=2**29,
-    why="Each of the 29 units is 0 or 1: 2^29 states, about half a billion, for pictures of 3x3 pixels.",
+    "deep-belief-networks/room",
+    solution=0.75 * np.log(1.5) + 0.25 * np.log(0.5),
+    why="KL(q || p) = 0.75 log(0.75/0.5) + 0.25 log(0.25/0.5). Equal to it only if r is q itself.",
     wrong=[
-        (2**9, "Those are the patterns of the visible units; the hidden units have states too."),
-        (2**20, "Those are the states of the hidden units alone."),
-        (2**9 + 2**20, "Each visible state can meet each hidden one: multiply, do not add."),
-        (180, "Those are the weights, 9 x 20."),
-        (29, "Those are the units; each is 0 or 1."),
+        (0.1438, "That is KL(p || q): the codes that the data make stand in front."),
+        (0.5623, "That is the entropy of q; what can be gained is measured from p(h)."),
+        (-0.1308, "The sign is turned round: a divergence is not negative."),
+        (0.1887, "Take natural logarithms: the unit here is the nat."),
+        (0.25, "That is how far the probabilities are apart; the bound is measured in log-likelihood."),
     ],
-    otherwise="Each unit doubles the number of states.",
+    otherwise="The gain is KL(q || p) - KL(q || r), and the last is at least 0.",
 )
 
 
@@ -43,35 +45,19 @@ def _inputs(rng):
 
 exercise(
     "deep-belief-networks/free-energy",
-    solution=lambda v, W, b, c: -v @ b - np.log1p(np.exp(c + v @ W)).sum(),
+    solution=lambda v, W, b, c: -v @ b - np.log(2 * np.cosh(c + v @ W)).sum(),
     inputs=_inputs,
-    why="The visible part is linear; each hidden unit adds one softplus, because it sums over its two states alone.",
+    why="Each hidden unit sums over its two states alone: exp(-t) + exp(t) in place of 1 + exp(t).",
     wrong=[
-        (lambda v, W, b, c: v @ b + np.log1p(np.exp(c + v @ W)).sum(), "That is its negative: turn the sign."),
-        (lambda v, W, b, c: -np.log1p(np.exp(c + v @ W)).sum(), "The visible biases are missing: - v b."),
-        (lambda v, W, b, c: -v @ b - np.log1p(np.exp(v @ W)).sum(), "The hidden biases are missing: c belongs inside."),
-        (lambda v, W, b, c: -v @ b - (c + v @ W).sum(), "That is the energy with all hidden units on."),
-        (
-            lambda v, W, b, c: -v @ b - np.log1p(np.exp((c + v @ W).sum())),
-            "Take the softplus of each hidden unit first, then sum.",
-        ),
+        (lambda v, W, b, c: -v @ b - np.log1p(np.exp(c + v @ W)).sum(), "Those are still the states 0 and 1."),
+        (lambda v, W, b, c: -v @ b - np.log(np.cosh(c + v @ W)).sum(), "cosh t is half of exp(-t) + exp(t)."),
+        (lambda v, W, b, c: v @ b + np.log(2 * np.cosh(c + v @ W)).sum(), "That is its negative: turn the sign."),
+        (lambda v, W, b, c: -v @ b - np.log1p(np.exp(2 * (c + v @ W))).sum(),
+         "exp(-t) + exp(t) is exp(-t) times 1 + exp(2t): the factor exp(-t) is missing."),
+        (lambda v, W, b, c: -v @ b - np.log(2 * np.cosh((c + v @ W).sum())), "Take each hidden unit first, then sum."),
     ],
-    otherwise="F(v) = - v b - the sum over the hidden units of log(1 + exp(c + v W)).",
-)
-
-exercise(
-    "deep-belief-networks/update",
-    solution=[0.05, -0.03],
-    why="0.1 x (1 x 0.8 - 0.5 x 0.6) and 0.1 x (0 x 0.8 - 0.5 x 0.6).",
-    wrong=[
-        ([-0.05, 0.03], "The other way round: the data's side less the reconstruction's."),
-        ([0.5, -0.3], "Multiply by the rate, 0.1."),
-        ([0.08, 0], "That is data's side alone; subtract the reconstruction's."),
-        ([0.01, -0.01], "Multiply each v with its own p(h) before you subtract."),
-        ([0.04, -0.04], "The reconstruction meets its own p(h), 0.6, not that of the data."),
-    ],
-    otherwise="Rate x (v0 x 0.8 - v1 x 0.6), for each of the two weights.",
-)
+    otherwise="Sum exp(-E(v, h)) over the two states -1 and 1 of each hidden unit, then take -log.",
+)  # fmt: skip
 
 exercise(
     "deep-belief-networks/top",
@@ -85,4 +71,19 @@ exercise(
         (2_042_510, "The weights are the same in both directions: count them once."),
     ],
     otherwise="Visible x hidden weights, and a bias for every unit of both layers.",
+)
+
+exercise(
+    "deep-belief-networks/paired",
+    solution=[-0.02108, 0.06108],
+    why="The differences 0.03, 0.01, 0.05 and -0.01 have the mean 0.02 and the standard deviation 0.0258; half the "
+    "width is 3.182 x 0.0258 / 2. Zero lies within: with four seeds an effect was not seen.",
+    wrong=[
+        ([-0.0621, 0.1021], "Divide by the root of the number of seeds, 2."),
+        ([-0.0156, 0.0556], "For a standard deviation from four differences divide by 4 - 1."),
+        ([-0.0053, 0.0453], "Use Student's t with three degrees of freedom, 3.182, not 1.96."),
+        ([-0.0286, 0.0686], "That is not paired: take each seed's difference first, then the deviation."),
+        ([-0.0611, 0.0211], "What is saved is the error without less that with."),
+    ],
+    otherwise="Mean of the four differences, plus and minus 3.182 times their standard deviation over 2.",
 )
