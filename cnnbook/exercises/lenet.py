@@ -2,83 +2,67 @@
 
 from cnnbook.exercises import exercise
 
+import numpy as np
+
 exercise(
-    "lenet/c1",
-    solution=156,
-    why="6 x (5 x 5 x 1 + 1) = 156.",
+    "lenet/unframed",
+    solution=[24, 12, 8, 4, 2],
+    why="S4 ends at 4, where the 5x5 of C5 does not fit; two pixels on each side make 32 of 28.",
     wrong=[
-        (150, "Those are the weights; each of the six maps has a bias too."),
-        (26, "That is one map; there are six."),
-        (122304, "Those are the connections, 28 x 28 times as many: all positions share the parameters."),
-        (4704, "Those are the units, 6 x 28 x 28; the units of a map share their parameters."),
+        ([24, 12, 8, 4, 4], "The sides are right. Four pixels are missing in all; padding comes on both sides."),
+        ([24, 12, 8, 4, 0], "The sides are right. But C5's kernel of 5 does not fit on S4: something must be padded."),
+        ([24, 12, 8, 4, 1], "The sides are right. One pixel on each side makes 30, and S4 gets 4 once more."),
+        ([28, 14, 10, 5, 2], "Those are the sides with the padding; without, C1 fits in 28 - 5 + 1 places."),
+        ([23, 11, 6, 3, 2], "A kernel of 5 fits in n - 5 + 1 places, not n - 5."),
+        ([24, 23, 19, 18, 2], "Sub-sampling takes windows that do not overlap: its stride is 2."),
     ],
-    otherwise="Each map has kernel height x kernel width x input channels weights and one bias.",
+    otherwise="A valid convolution gives n - k + 1, sub-sampling by two n / 2; then compare with 32.",
 )
 
 exercise(
-    "lenet/s2",
-    solution=12,
-    why="For each of the six maps one coefficient, which multiplies the sum of four inputs, and one bias.",
+    "lenet/plain-bias",
+    solution=lambda w, b: b - np.sum(w) / 2,
+    why="The sum over w (sigma - 1/2) is the sum over w sigma, less half the sum of w.",
     wrong=[
-        (0, "So it is with today's pooling; the S2 of 1998 scales each map and adds a bias."),
-        (6, "Each map has a coefficient and a bias."),
-        (30, "The four inputs of a unit are added first and share one coefficient."),
-        (5880, "Those are the connections; the units of a map share their parameters."),
+        (lambda w, b: b + np.sum(w) / 2, "Plain sigmoids are larger by 1/2, so the bias must be lower."),
+        (lambda w, b: b - np.sum(w), "Each input is larger by 1/2, not by 1."),
+        (lambda w, b: b - 1 / 2, "Each 1/2 is multiplied by its weight before it reaches the sum."),
+        (lambda w, b: b - np.mean(w) / 2, "All inputs add up: the sum of the weights counts, not their mean."),
+        (lambda w, b: b - np.size(w) / 2, "Each 1/2 is multiplied by its weight, which need not be 1."),
+        (lambda w, b: b, "The same bias would give the same result only if the weights summed to 0."),
     ],
-    otherwise="Count what one map needs, a coefficient and a bias, and multiply by the number of maps.",
+    otherwise="Multiply out the sum over w (sigma - 1/2) + b, and collect what does not depend on sigma.",
+    inputs=lambda rng: (rng.normal(size=6) + 0.5, rng.normal()),
 )
 
 exercise(
-    "lenet/c3",
-    solution=1516,
-    why="60 pairs of maps are connected, so 60 x 25 weights and 16 biases.",
+    "lenet/table",
+    solution=lambda table, size: size * size * np.sum(table) + np.shape(table)[1],
+    why="One kernel for each pair that is connected, and one bias for each output map.",
     wrong=[
-        (2416, "That is every map connected to all six; the table leaves 36 of the 96 pairs out."),
-        (1500, "Those are the weights; each of the 16 maps has one bias too."),
-        (1560, "One bias for each of the 16 maps, not one for each of the 60 kernels."),
-        (416, "A kernel has its own 5x5 weights for each map that it sees."),
-        (151600, "Those are the connections, 10 x 10 times as many: all positions share the parameters."),
+        (lambda table, size: size * size * np.size(table) + np.shape(table)[1], "That still counts every pair."),
+        (lambda table, size: size * size * np.sum(table), "Each output map has a bias as well."),
+        (lambda table, size: (size * size + 1) * np.sum(table), "One bias an output map, not one for each kernel."),
+        (lambda table, size: size * size * np.sum(table) + np.shape(table)[0],
+         "The biases belong to the output maps, the columns."),
+        (lambda table, size: size * np.sum(table) + np.shape(table)[1], "A kernel is size x size."),
     ],
-    otherwise="Count the connected pairs of maps (6 x 3 + 9 x 4 + 6), 25 weights each, and add a bias for each map.",
-)
+    otherwise="Which pairs have a kernel? Sum the table; then the biases.",
+    inputs=lambda rng: (rng.integers(0, 2, size=(6, 9)), int(rng.integers(2, 8))),
+)  # fmt: skip
 
 exercise(
-    "lenet/sizes",
-    solution=[28, 14, 10, 5, 1],
-    why="A valid 5x5 convolution takes away 4, sub-sampling halves.",
+    "lenet/majority",
+    solution=0.028,
+    why="Two of three wrong: 3 x 0.1 x 0.1 x 0.9 = 0.027; all three: 0.001.",
     wrong=[
-        ([32, 16, 16, 8, 8], "LeNet's convolutions do not pad: a 5x5 kernel fits in 32 - 5 + 1 places."),
-        ([27, 13, 8, 4, 0], "A kernel of 5 fits in n - 5 + 1 places, not n - 5."),
-        ([28, 14, 10, 5, 5], "C5 is a 5x5 convolution as well: in how many places does it fit on 5x5?"),
-        ([28, 27, 23, 22, 18], "Sub-sampling takes windows that do not overlap: its stride is 2."),
+        (0.027, "That is exactly two wrong; all three wrong counts as well."),
+        (0.001, "That is all three wrong; two are enough for a wrong majority."),
+        (0.1, "So it would be if all three erred on the same digits."),
+        (0.271, "That is at least one wrong; a majority is two."),
+        (0.01, "That is two named members wrong; there are three pairs, and the third member may be right."),
+        (0.009, "There are three ways to choose the two that are wrong; and all three may be."),
+        (0.03, "Three pairs of 0.01 count the case of all three wrong three times."),
     ],
-    otherwise="A valid convolution gives n - k + 1, sub-sampling by two n / 2; go layer by layer.",
-)
-
-exercise(
-    "lenet/receptive-field",
-    solution=32,
-    why="1 + 4 + 1 + 2 x 4 + 2 x 1 + 4 x 4 = 32: each layer adds (kernel - 1) x the strides before it. It sees all.",
-    wrong=[
-        (5, "That is what it sees of S4; go on down to the input."),
-        (16, "That is a unit of S4; C5 sees 5x5 of those, 4 pixels apart."),
-        (15, "The strides are missing: after S2 one step is 2 pixels, after S4 it is 4."),
-        (28, "Sub-sampling has windows too: each of the two widens the field."),
-        (13, "That counts the convolutions alone, as if nothing were sub-sampled."),
-    ],
-    otherwise="Start with one pixel; each layer adds (kernel - 1) x the product of the strides before it.",
-)
-
-exercise(
-    "lenet/dense",
-    solution=[900, -44, 850],
-    why="36 x 25 for C3's full table, minus 12 and 32 for plain pooling, plus 84 x 10 + 10 for a trained output.",
-    wrong=[
-        ([900, 44, 850], "Plain pooling has nothing to train, so S2 and S4 fall away: count them as negative."),
-        ([900, -44, 840], "The dense output layer has biases too."),
-        ([900, -12, 850], "S4 falls away as well as S2."),
-        ([2416, -44, 850], "That is all of C3; how many more than with the table?"),
-        ([900, -44, 10], "The 84 x 10 centres are constants in the paper, so all of today's output layer is new."),
-    ],
-    otherwise="The three must sum to 1,706; take each layer's parameters today minus the paper's.",
+    otherwise="Add the chance that exactly two err, in three ways, and that all three do.",
 )
