@@ -45,7 +45,7 @@ def style():
 style()
 
 
-def show(fig, alt, caption=None, width=None):
+def show(fig, alt, caption, width=None):
     """Display a figure in the notebook, with alternative text and a caption, and close it.
 
     The built book puts a number before the caption.
@@ -67,13 +67,11 @@ def show(fig, alt, caption=None, width=None):
     if not isinstance(fig, mpl.figure.Figure):
         raise TypeError(f"fig must be a matplotlib figure, got {type(fig).__name__}")
     try:
-        alt = _checked_words("alt", alt)
-        shown = _img(fig, alt, width)
-        if caption is not None:
-            caption = _checked_words("caption", caption)
-            if caption == alt:
-                raise ValueError("caption must say what to look at, alt what is there; both are the same text")
-            shown = f'<figure class="cnnbook-figure">{shown}<figcaption>{html.escape(caption)}</figcaption></figure>'
+        alt, caption = _checked_words("alt", alt), _checked_words("caption", caption)
+        if caption == alt:
+            raise ValueError("caption must say what to look at, alt what is there; both are the same text")
+        words = f"<figcaption>{html.escape(caption)}</figcaption>"
+        shown = f'<figure class="cnnbook-figure">{_img(fig, alt, width)}{words}</figure>'
         display(HTML(shown))
     finally:
         plt.close(fig)  # or the notebook draws it a second time

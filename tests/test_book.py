@@ -330,6 +330,8 @@ BREAKS = [
     ("streams", "no seed", cell(1, source="np.random.default_rng()"), "must name its stream"),
     ("streams", "one stream twice", cell(1, source="A, B = 0, 0\ndefault_rng([1, A])\ndefault_rng([1, B])"),
      "default_rng([1, B]) draws what default_rng([1, A]) draws"),
+    ("streams", "one stream and a zero", cell(1, source="A = 0\ndefault_rng([1, A])\ndefault_rng([1, A, A])"),
+     "default_rng([1, A, A]) draws what default_rng([1, A]) draws"),
     ("words_of_claims", "no noun phrase", cell(3, outputs=[stream("accuracy is: 0.98, claimed at least 0.9: holds\n")]),
      "must be a noun phrase, got 'accuracy is'"),
     ("words_of_claims", "an ignored claim", cell(3, metadata={"tags": ["nbval-ignore-output"]}), "nbval ignores"),
@@ -387,15 +389,6 @@ def test_every_check_was_tried_on_a_broken_sample():
 def test_what_the_form_allows(sample, change):
     change(sample)
     assert sample_faults(sample) == {}
-
-
-def test_a_chapter_of_the_old_form_is_there_and_is_not_mended_yet(book, monkeypatch):
-    """Or it must leave the list, which only shrinks."""
-    old = set(form.OLD_FORM)
-    assert old <= {*book.notebooks}
-    monkeypatch.setattr(form, "OLD_FORM", set())
-    faults = [fault for check in form.CHECKS for fault in check(book)]
-    assert [name for name in old if not any(fault.startswith(name) for fault in faults)] == []
 
 
 def test_an_ignored_drawing_needs_no_claim(sample):

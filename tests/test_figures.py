@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 ALT = "A straight line that rises from 0 to 1"
+CAPTION = "Look at how steeply it rises"
 
 
 @pytest.fixture(autouse=True)
@@ -34,26 +35,26 @@ def line():
 
 
 def test_show_gives_an_image_with_alternative_text_and_closes_the_figure(shown):
-    assert figures.show(line(), 'Error "test" < 1 &\n  falling with the epochs') is None
+    assert figures.show(line(), 'Error "test" < 1 &\n  falling with the epochs', CAPTION) is None
     tag = r'<img src="data:image/png;base64,[A-Za-z0-9+/=]+" alt="[^"<>]+" class="[\w-]+" style="[^"]+">'
-    assert re.fullmatch(tag, shown[0])
+    assert re.search(tag, shown[0])
     assert 'alt="Error &quot;test&quot; &lt; 1 &amp; falling with the epochs"' in shown[0]
     assert "max-width:100%" in shown[0] and "width:576px" in shown[0]
     assert plt.get_fignums() == []
 
 
 def test_the_same_figure_gives_the_same_bytes_without_a_version_in_them(shown):
-    figures.show(line(), ALT)
-    figures.show(line(), ALT)
+    figures.show(line(), ALT, CAPTION)
+    figures.show(line(), ALT, CAPTION)
     assert shown[0] == shown[1]
     assert b"matplotlib" not in figures.base64.b64decode(shown[0].split("base64,")[1].split('"')[0]).lower()
 
 
 def test_width_is_the_readers(shown):
-    figures.show(line(), ALT, width=300)
+    figures.show(line(), ALT, CAPTION, width=300)
     assert "width:300px" in shown[0]
     with pytest.raises(ValueError, match="width must be a positive number of pixels, got 0"):
-        figures.show(line(), ALT, width=0)
+        figures.show(line(), ALT, CAPTION, width=0)
 
 
 def test_a_caption_stands_below_the_figure(shown):
@@ -76,15 +77,15 @@ def test_a_caption_stands_below_the_figure(shown):
 ])  # fmt: skip
 def test_an_alternative_text_that_says_nothing_is_refused_and_the_figure_closed(shown, alt):
     with pytest.raises(ValueError, match="alt must say in 20 characters or more what the figure shows, got"):
-        figures.show(line(), alt)
+        figures.show(line(), alt, CAPTION)
     assert shown == [] and plt.get_fignums() == []
 
 
 def test_wrong_types_are_named(shown):
     with pytest.raises(TypeError, match="alt must be a string, got NoneType"):
-        figures.show(line(), None)
+        figures.show(line(), None, CAPTION)
     with pytest.raises(TypeError, match="fig must be a matplotlib figure, got list"):
-        figures.show([line()], ALT)
+        figures.show([line()], ALT, CAPTION)
 
 
 def luminance(colour):
