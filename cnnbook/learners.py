@@ -457,3 +457,61 @@ def line_gradients(net, x, y):
     plain, weighted = over_points(delta), over_points(delta * line)
     slopes = v * weighted, v * plain, W * weighted + b * plain, delta.sum(axis=1, keepdims=True)
     return [slope.reshape(array.shape).astype(array.dtype) for slope, array in zip(slopes, net, strict=True)]
+
+
+def shallow_start(rngs, inputs=64, units=32, outputs=10):
+    """Glorot's starting weights of a net with one hidden layer for each generator.
+
+    Returns:
+        ``[W, b, V, c]`` in float32, the nets along the first axis: ``(nets, inputs, units)``, ``(nets, 1, units)``,
+        ``(nets, units, outputs)`` and ``(nets, 1, outputs)``; the biases are 0.
+    """
+    rngs = list(rngs)
+    pairs = []
+    for fans in (inputs, units), (units, outputs):
+        limit = np.sqrt(6 / sum(fans))
+        pairs += [np.stack([rng.uniform(-limit, limit, fans) for rng in rngs]).astype("float32"),
+                  np.zeros((len(rngs), 1, fans[1]), "float32")]  # fmt: skip
+    return pairs
+
+
+def shallow_scores(net, x, slope=0.0):
+    """The logits ``(nets, images, outputs)`` of nets with one hidden layer of ReLUs.
+
+    Args:
+        net: ``[W, b, V, c]`` as :func:`shallow_start` has them.
+        x: ``(nets, images, inputs)``, or ``(images, inputs)``, the same for every net.
+        slope: What a ReLU lets through of the negative side.
+    """
+    W, b, V, c = net
+    z = x @ W + b
+    return np.where(z > 0, z, np.float32(slope) * z) @ V + c
+
+
+def shallow_gradients(net, x, y, slope=0.0):
+    """The mean cross-entropy of each net ``(nets,)``, and its gradients in the shapes of the net.
+
+    Args:
+        net, slope: As in :func:`shallow_scores`.
+        x: ``(nets, images, inputs)``; ``y``: class numbers ``(nets, images)``.
+
+    Raises:
+        ValueError: The shapes of ``x`` and ``y`` do not fit the net, or a label is no class number.
+    """
+    W, b, V, c = net
+    y = np.asarray(y)
+    if x.shape != (len(W), *y.shape[1:], W.shape[1]) or y.ndim != 2 or len(y) != len(W):
+        raise ValueError(f"x must be (nets, images, inputs) and y (nets, images) for {len(W)} nets of {W.shape[1]} "
+                         f"inputs, got {x.shape} and {y.shape}")  # fmt: skip
+    classes = V.shape[2]
+    if y.dtype.kind not in "iu" or (y.size and not 0 <= y.min() <= y.max() < classes):
+        raise ValueError(f"y must be class numbers from 0 to {classes - 1}, got {y!r}")
+    z = x @ W + b
+    on = np.where(z > 0, np.float32(1), np.float32(slope))
+    hidden, hot = z * on, np.eye(classes, dtype="float32")[y]
+    scores = hidden @ V + c
+    p = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    p /= p.sum(axis=-1, keepdims=True)
+    d = (p - hot) / np.float32(y.shape[1])
+    loss = -np.log((p * hot).sum(axis=-1) + 1e-30).mean(axis=-1)  # a net that has run away: large, not infinite
+    return loss, _dense_gradients(x, d @ V.swapaxes(1, 2) * on) + _dense_gradients(hidden, d)

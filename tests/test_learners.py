@@ -192,3 +192,44 @@ def test_line_gradients_need_ascending_points_and_one_hidden_layer():
         learners.line_gradients(net, np.array([[0.0], [0.0]]), np.zeros((2, 1)))
     with pytest.raises(ValueError, match="net must be"):
         learners.line_gradients([*net, *net], np.array([[0.0], [1.0]]), np.zeros((2, 1)))
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.3])
+def test_shallow_gradients_are_those_of_keras(slope):
+    nets = learners.shallow_start([np.random.default_rng([s, 9]) for s in range(2)], inputs=6, units=5, outputs=3)
+    rng = np.random.default_rng([0, 3])
+    nets[1] += rng.normal(size=nets[1].shape).astype("float32")
+    x, y = rng.normal(size=(2, 12, 6)).astype("float32"), rng.integers(0, 3, (2, 12))
+    losses, gradients = learners.shallow_gradients(nets, x, y, slope)
+    hidden = keras.layers.LeakyReLU(slope) if slope else keras.layers.ReLU()
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(5), hidden, keras.layers.Dense(3)])
+    model.compile(keras.optimizers.SGD(1.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    for n in range(2):
+        before = [nets[0][n], nets[1][n, 0], nets[2][n], nets[3][n, 0]]
+        model.set_weights(before)
+        scores = learners.shallow_scores(nets, x, slope)[n]
+        np.testing.assert_allclose(scores, model.predict(x[n], verbose=0), atol=1e-5)
+        assert abs(model.train_on_batch(x[n], y[n]) - losses[n]) < 1e-5
+        for old, new, g in zip(before, model.get_weights(), gradients, strict=True):
+            np.testing.assert_allclose(old - new, g[n].reshape(old.shape), atol=1e-5)
+    assert np.array_equal(learners.shallow_scores(nets, x[0])[0], learners.shallow_scores(nets, x)[0])
+
+
+def test_shallow_start_is_glorots_and_one_generator_gives_one_net():
+    first, second = (learners.shallow_start([np.random.default_rng([s, 9]) for s in (0, k)]) for k in (1, 2))
+    assert [a.shape for a in first] == [(2, 64, 32), (2, 1, 32), (2, 32, 10), (2, 1, 10)]
+    assert all(a.dtype == np.float32 for a in first)
+    for k, fans in ((0, 96), (2, 42)):
+        assert np.array_equal(first[k][0], second[k][0])
+        assert not np.array_equal(first[k][1], second[k][1])
+        assert 0.9 * np.sqrt(6 / fans) < np.abs(first[k]).max() <= np.float32(np.sqrt(6 / fans))
+
+
+@pytest.mark.parametrize(("x", "y", "words"), [
+    ((2, 4, 5), [[0] * 4] * 2, "x must be"), ((2, 4, 6), [[0] * 4], "x must be"), ((2, 4, 6), [0, 1], "x must be"),
+    ((2, 4, 6), [[0, 1, 2, 3]] * 2, "y must be class numbers"), ((2, 4, 6), [[0.0] * 4] * 2, "y must be class numbers"),
+])  # fmt: skip
+def test_shallow_gradients_refuse(x, y, words):
+    nets = learners.shallow_start([np.random.default_rng([s, 9]) for s in range(2)], inputs=6, units=5, outputs=3)
+    with pytest.raises(ValueError, match=words):
+        learners.shallow_gradients(nets, np.ones(x, "float32"), np.array(y))

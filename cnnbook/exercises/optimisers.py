@@ -52,12 +52,14 @@ exercise(
 )
 
 exercise(
-    "optimisers/units",
+    "optimisers/flat",
     solution=[1, 1],
-    why="The curvatures are now 1 and 0.02: the ratio is 50 as before. The valley lies along the other axis.",
+    why="The ratio of the curvatures is 50 as before, so momentum needs the same steps at a rate 50 times as large; "
+    "RMSprop divides each axis's curvature out.",
     wrong=[
         ([50, 1], "What is the ratio of the larger curvature to the smaller one now?"),
         ([np.sqrt(50), 1], "The root is right for momentum; but what is the ratio of the curvatures now?"),
+        ([np.sqrt(2500), 50], "Compare 1 / 0.02 with 50 / 1, and let each rule have its best rate."),
         ([1, 50], "RMSprop does not see the size of a curvature along an axis at all."),
         ([1 / 50, 1], "The valley has not become round: it lies along the other axis."),
         ([0, 0], "The answer is a factor: as many steps as before is 1."),
@@ -70,11 +72,11 @@ exercise(
     solution=[2, -0.2],
     why="Adam's step and the pull balance at 1 / 0.5 = 2, which holds the first; the second minimum is nearer to 0.",
     wrong=[
-        ([3, -0.2], "The first minimum is beyond 1 / decay: there the pull is longer than Adam's longest step."),
+        ([5, -0.2], "The first minimum is beyond 1 / decay: there the pull is longer than Adam's longest step."),
         ([2, -2], "The pull holds a weight at 1 / decay only if its minimum is further out."),
         ([0.5, -0.2], "The limit is 1 / decay, not decay."),
         ([2, 0.2], "The second minimum is negative, and nothing turns its sign."),
-        ([3 / 1.5, -0.2 * 50 / 50.5], "So rests plain descent; its first weight is here at 2 by chance."),
+        ([5 / 1.5, -0.2 * 50 / 50.5], "So rests plain descent with L2: Adam divides by the root of the squares."),
         ([0, 0], "Nothing but the pull would lead to 0; the gradient holds against it."),
     ],
     otherwise="Compare each coordinate of the minimum with 1 / decay.",

@@ -91,15 +91,17 @@ exercise(
 )
 
 exercise(
-    "regularization/ambiguity",
-    solution=[18, 14, 4],
-    why="18 less 14 is 4: the identity holds, and disagreement is what the average gains by.",
+    "regularization/agreement",
+    solution=lambda n, rho: (1 + (n - 1) * rho) / n,
+    why="The square of the mean has n^2 products: n squares, each 1, and n (n - 1) mixed ones, each rho.",
     wrong=[
-        ([54, 42, 4], "The first two are means over the three members, not sums."),
-        ([18, 4, 14], "The ambiguity is the spread about the average 6; the average's own error is (6 - 4) squared."),
-        ([18, 21, 4], "The ambiguity divides by 3, the number of members, not by 2."),
-        ([18, 18, 4], "Ambiguity is measured about the members' average, 6, not about the truth."),
-        ([10 / 3, 10 / 3, 2], "Square the differences before you average them."),
+        (lambda n, rho: 1 / n, "That is for rho = 0, for members that err independently."),
+        (lambda n, rho: rho, "That is what is left when n grows without end."),
+        (lambda n, rho: (1 + (n - 1) * rho / 2) / n, "Each pair is in the square twice: n (n - 1) mixed products."),
+        (lambda n, rho: 1 + (n - 1) * rho, "An average divides the sum by n, its square by n^2."),
+        (lambda n, rho: (1 - rho) / n, "The products of errors add to the square; with rho = 1 nothing is gained."),
+        (lambda n, rho: (1 - rho) * (1 - 1 / n), "That is the ambiguity: take it from the members' mean error, 1."),
     ],
-    otherwise="The average is 6. Members' errors are squared distances to 4, the ambiguity squared distances to 6.",
+    otherwise="Square the sum of n errors: n squares and n (n - 1) mixed products. Then divide by n^2.",
+    inputs=lambda rng: (int(rng.integers(2, 9)), rng.uniform(0.1, 0.9)),
 )
