@@ -78,19 +78,24 @@ exercise(
     inputs=lambda rng: (rng.normal(0, 2, size=7), rng.uniform(0.5, 3)),
 )
 
+_BELL = np.linspace(-8, 8, 40_001)
+_CHANCE = np.exp(-(_BELL**2) / 2) / np.exp(-(_BELL**2) / 2).sum()
+_SILU = _BELL * _logistic(_BELL)
+_KEPT = _CHANCE @ _SILU**2  # E[f(z)^2] for a standard normal z
+
 exercise(
-    "activations-initialization/he",
-    solution=np.sqrt(2 / 144),
-    why="The fan-in is 3 * 3 * 16 = 144; how many filters there are does not matter.",
+    "activations-initialization/silu",
+    solution=1 / _KEPT,
+    why="n Var(w) times E[f(z)^2] must be 1. SiLU lets through less than ReLU, so it needs larger weights.",
     wrong=[
-        (np.sqrt(2 / 16), "A unit sees a 3x3 window in each of the 16 channels, not one pixel."),
-        (np.sqrt(2 / 9), "A unit sees its window in all of the 16 channels."),
-        (2 / 144, "That is the variance; take its root."),
-        (np.sqrt(2 / 216), "That takes the fan-out, 3 * 3 * 24."),
-        (np.sqrt(2 / 3456), "You counted all weights of the layer; only those into one unit count."),
-        (np.sqrt(1 / 144), "The 2 is missing, which makes up for ReLU's lost half."),
+        (2, "That is He's, for ReLU. SiLU lets through less of the mean square."),
+        (_KEPT, "That is E[f(z)^2], what is left of it; the weights must make up for it: divide."),
+        (1 / np.sqrt(_KEPT), "That is the root, for a standard deviation; the variance is asked for."),
+        (1 / (_KEPT - (_CHANCE @ _SILU) ** 2), "You took the variance of f(z). Its mean counts too: take E[f(z)^2]."),
+        (1 / (_CHANCE @ _swish_slope(_BELL, 1) ** 2), "That is for the gradient: you took the slope, not f."),
+        (1, "Weights as for the identity: SiLU lets through only a part of the mean square."),
     ],
-    otherwise="Count the inputs of one unit, n, and take sqrt(2 / n).",
+    otherwise="One over the mean square of f(z), for z of variance 1.",
 )
 
 exercise(

@@ -21,17 +21,31 @@ exercise(
 
 exercise(
     "backpropagation-settings/kernel",
-    solution=[4, 1],
-    why="28 = 4 x (7 - 1) + 4, and a kernel as wide as the stride lays its stamps side by side, one to a place.",
+    solution=[8, 2],
+    why="32 = 4 x (7 - 1) + 8, and two taps of 8 are 4 apart: two stamps to a place.",
     wrong=[
-        ([8, 2], "A kernel of 8 makes 4 x 6 + 8 = 32 places."),
+        ([4, 1], "A kernel of 4 makes 4 x 6 + 4 = 28 places."),
+        ([12, 3], "A kernel of 12 makes 4 x 6 + 12 = 36 places."),
         ([1, 1], "The last stamp begins at 4 x (7 - 1) = 24, and it has to reach to the end."),
-        ([0, 0], "You took 4 x 7 for the place where the last stamp begins; it begins at 4 x (7 - 1)."),
-        ([4, 4], "The size is right. A place is reached by the taps that are a multiple of the stride apart."),
-        ([4, 2], "The size is right. Stamps of 4 that begin 4 apart do not overlap."),
-        ([22, 5], "That is a plain convolution's kernel, from 28 to 7 with stride 1."),
+        ([8, 4], "The size is right. A place is reached by the taps that are a multiple of the stride apart."),
+        ([8, 1], "The size is right. Stamps of 8 that begin 4 apart do overlap."),
+        ([26, 6], "That is a plain convolution's kernel, from 32 to 7 with stride 1."),
     ],
     otherwise="n entries make r (n - 1) + k places; a place is reached by k / r stamps where r divides k.",
+)
+
+exercise(
+    "backpropagation-settings/pattern",
+    solution=[0.8, 0.3],
+    why="A place meets the taps 0 and 2, or 1 and 3: 0.2 + 0.8 and 0.7 + 0.3 are 1.",
+    wrong=[
+        ([0.3, 0.8], "A stride of 2 brings the taps 0 and 2 to one place, not 0 and 3."),
+        ([0.7, 0.2], "Mirrored: the even taps then sum to 0.9, and so do the odd ones. No pattern, but not 1."),
+        ([0.2, 0.7], "The even taps sum to 0.4 and the odd ones to 1.4: by turns, a pattern."),
+        ([0.05, 0.05], "That makes 1 of all four; each place gets two of them."),
+        ([0.5, 0.5], "The even taps sum to 0.7 and the odd ones to 1.2."),
+    ],
+    otherwise="Which two of the four taps reach an even place, which an odd one? Each pair has to sum to 1.",
 )
 
 

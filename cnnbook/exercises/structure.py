@@ -49,19 +49,19 @@ exercise(
 )  # fmt: skip
 
 exercise(
-    "structure/shifts",
-    solution=[8, 16],
-    why="The strides multiply to 8, so the output can only move by steps of 8 pixels of the image.",
+    "structure/even-shifts",
+    solution=16,
+    why="Columns 0 and 1 are free, 8 weights each; every other column is one of the two, moved by 2, 4 or 6.",
     wrong=[
-        (list(range(1, 17)), "That holds without strides. Each stride keeps only every second place."),
-        ([2, 4, 6, 8, 10, 12, 14, 16], "Even shifts pass the first layer, but become odd ones for the next."),
-        ([4, 8, 12, 16], "Pooling 2x2 moves by two pixels as well: three strides of 2."),
-        ([6, 12], "Strides multiply, they do not add up."),
-        ([8], "Right, and there is another one up to 16."),
+        (8, "That is the layer which passes all shifts. Here column 1 need not be column 0 moved by one."),
+        (32, "Four shifts, the one by 0 included, tie four columns to each other: 64 is divided by four."),
+        (4, "That is the number of shifts; each of them ties a column to another one."),
+        (2, "That is the number of free columns; each has 8 weights."),
+        (64, "Some are tied: column 2 must be column 0 moved by two."),
+        (6, "No width was given: the kernels may be as wide as the ring."),
     ],
-    otherwise="Multiply the strides; a shift must be a multiple of the product.",
+    otherwise="Which columns are column 0, moved by 2, 4 or 6? Which are left, and how many weights has each?",
 )
-
 
 exercise(
     "structure/half-turn",
@@ -99,4 +99,29 @@ exercise(
     ],
     otherwise="Use np.rot90(kernel, turns) for turns from 0 to 3, and take the mean of the four.",
     inputs=lambda rng: (rng.normal(size=(3, 3)),),
+)
+
+
+def _places(images, order=(0, 1), top=None, first=False):
+    images = np.asarray(images, float)
+    sides = [np.arange(side) / (side - 1 if top is None else top) for side in images.shape[1:3]]
+    grid = np.stack([np.meshgrid(*sides, indexing="ij")[axis] for axis in order], axis=-1)
+    parts = [images, np.broadcast_to(grid, (*images.shape[:3], len(order)))]
+    return np.concatenate(parts[::-1] if first else parts, axis=-1)
+
+
+exercise(
+    "structure/places",
+    solution=_places,
+    why="A map can now depend on the place, so its maximum can as well. All convolutions and weights are as before.",
+    wrong=[
+        (lambda images: images, "Those are the images alone."),
+        (lambda images: _places(images, order=(1, 0)), "First the row, then the column."),
+        (lambda images: _places(images, top=1), "Divide by the number of rows less one, and so for the columns."),
+        (lambda images: _places(images, first=True), "Append the places after the images' own channel."),
+        (lambda images: _places(images, order=(1,)), "The row is missing: there must be three channels."),
+        (lambda images: _places(images, order=(0, 1))[..., 1:], "The image's own channel is missing."),
+    ],
+    otherwise="The answer has the shape (images, rows, columns, 3); its last two channels are the same for all images.",
+    inputs=lambda rng: (rng.normal(size=(2, 4, 5, 1)),),
 )
