@@ -19,18 +19,16 @@ exercise(
 )
 
 exercise(
-    "depth/pieces",
-    solution=256,
-    why="Each application doubles the number of pieces, and one tent has two.",
+    "depth/lower",
+    solution=56,
+    why="A tent doubles a piece only where the piece crosses 1/2, and from the fifth on some no longer do.",
     wrong=[
-        (16, "That is the number of hidden units. Every tent doubles the number of pieces."),
-        (128, "That is the number of teeth; each tooth has two sides."),
-        (255, "That is the number of kinks, which is one less than the number of pieces."),
-        (512, "Doubled once too often: one tent has two pieces."),
-        (64, "That is 8 squared. Every tent doubles the number of pieces."),
-        (17, "That is what sixteen units in one layer can do at most."),
+        (64, "That many if each piece were folded in two. Does each piece still cross 1/2?"),
+        (32, "That is one tent too few, and with the full peak."),
+        (12, "Those are the hidden units."),
+        (7, "That is what six units in one layer can do at most."),
     ],
-    otherwise="One tent has two pieces, two tents four, three tents eight.",
+    otherwise="Scale each matrix that a tent's output goes through by 0.9, not the first; then count with `pieces`.",
 )
 
 exercise(
@@ -49,24 +47,6 @@ exercise(
     otherwise="Add up weights and biases: the first layer, the depth - 1 layers after it, the output.",
     inputs=lambda rng: (int(rng.integers(2, 9)), int(rng.integers(2, 9))),
 )
-
-exercise(
-    "depth/regions",
-    solution=56,
-    why="1 + 10 + 10 * 9 / 2: the k-th line adds k regions to the one at the start.",
-    wrong=[
-        (55, "Without a line there is one region already."),
-        (1024, "That is the number of all codes. In the plane most of them cannot occur."),
-        (11, "That holds for parallel lines. In general position each line crosses all others."),
-        (45, "That is the number of crossings."),
-        (46, "The k-th line adds k regions, not k - 1: count the parts it is cut into."),
-        (20, "That holds if all lines meet in one point."),
-        (10, "That is a local code: one region for each unit."),
-        (100, "The number grows like half of n squared, not like n squared."),
-    ],
-    otherwise="The k-th line crosses k - 1 others and adds k regions; begin with one region.",
-)
-
 
 exercise(
     "depth/directions",
@@ -99,11 +79,10 @@ exercise(
 exercise(
     "depth/control",
     solution="neither",
-    why="The pixels are not the same number of units; and 64 random units are no strong control when 2560 random ones "
-        "do as well: what was gained may be had without training.",
+    why="Neither rules out that more random units would do; in the chapter 2560 of them did.",
     wrong=[
         ("pixels", "A random layer may read better than the pixels, too: no training was needed for that."),
-        ("random", "It shows that training helps with 64 units. What did 2560 random units do?"),
+        ("random", "It shows that training put it into these 64 units. What did 2560 random units do?"),
     ],
     otherwise='One of the three words: "pixels", "random" or "neither".',
 )

@@ -2,6 +2,9 @@
 
 from cnnbook.exercises import exercise
 
+import numpy as np
+from scipy import signal
+
 exercise(
     "receptive-fields/field",
     solution=16,
@@ -20,44 +23,57 @@ exercise(
 
 exercise(
     "receptive-fields/border",
-    solution=144,
-    why="The field is 9, so 4 rows and columns at each side see the padding, and 12 x 12 units do not.",
+    solution=289,
+    why="The field is 9, so 4 rows and columns at each side see the padding, and 17 x 17 units do not.",
     wrong=[
-        (324, "That is one layer; each of the four adds a pixel at each side to the field."),
-        (121, "A field of 9 fits into 20 pixels at 20 - 9 + 1 places."),
-        (12, "That is along one axis."),
-        (400 - 144, "Those are the units that do see padding."),
+        (529, "That is one layer; each of the four adds a pixel at each side to the field."),
+        (256, "A field of 9 fits into 25 pixels at 25 - 9 + 1 places."),
+        (17, "That is along one axis."),
+        (625 - 289, "Those are the units that do see padding."),
     ],
     otherwise="Compute the field, then count at how many places it fits into the image, along both axes.",
 )
 
 exercise(
-    "receptive-fields/spread",
-    solution=8,
-    why="A step of width 5 has the variance 24/12 = 2, one of width 3 has 2/3: a third as many layers.",
+    "receptive-fields/skip",
+    solution=(0.81 / 0.19) ** 0.5,
+    why="With weights times a, a step is a^2 times as likely as none; a^2 / (a^2 + 1) = 0.9^2 of the variance is left.",
     wrong=[
-        (12, "That is the same field: 24 x 2 = 12 x 4. The spread goes with the variance of a step."),
-        (72, "The other way round: wider kernels take larger steps, so fewer layers are needed."),
-        (24 * 9 / 25, "The variance of a step is (k^2 - 1)/12; do not leave out the 1."),
-        (24 / 3**0.5, "The spreads are equal if the variances are, so no root is left."),
-        (24 * 3 / 5, "Compare variances, not widths."),
+        (3, "That makes the variance nine tenths; the spread is its root."),
+        (0.81 / 0.19, "That is what the squares must be multiplied by; the influence goes with the squared weights."),
+        (9, "Two slips: the spread is the root of the variance, and the influence goes with the squared weights."),
+        (0.9, "Without skip connections the size of the weights does not matter; here it sets the odds of a step."),
+        (2, "Doubled weights give 4/5 of the variance, a little less than 0.9 of the spread."),
+        ((0.19 / 0.81) ** 0.5, "The other way round: larger weights make a step likelier than none."),
     ],
-    otherwise="Set n times the variance of one step equal on both sides.",
+    otherwise="How likely is a step if weights are multiplied by a? That is the share of the variance that is left.",
 )
 
+
+def _pair(order, pads):
+    """Two layers in this order of the kernels, each with so many zeros around its input."""
+
+    def two_layers(image, *kernels):
+        for which, pad in zip(order, pads, strict=True):
+            image = signal.correlate2d(np.pad(image, pad), kernels[which], mode="valid")
+        return image
+
+    return two_layers
+
+
 exercise(
-    "receptive-fields/stack",
-    solution=11520,
-    why="The field is 9: 81 weights for each pair of channels against 4 x 9 = 36, times 16 x 16 pairs.",
+    "receptive-fields/rim",
+    solution=_pair((0, 1), (2, 0)),
+    why="The second layer now reads what the first answers beyond the rim, and not zeros in its place.",
     wrong=[
-        (45, "That is for each pair of channels; there are 16 x 16 of them."),
-        (45 * 16, "Each filter reads all 16 channels, and there are 16 filters."),
-        (36 * 256, "That is what the stack has."),
-        (81 * 256, "That is what the large kernel has."),
-        ((49 - 36) * 256, "Four layers of 3 see 9 pixels; three see 7."),
-        (-11520, "The question is how many fewer, a positive number."),
+        (_pair((0, 1), (1, 1)), "The second layer still finds zeros where the first one would have answered."),
+        (_pair((1, 0), (1, 1)), "The order of the kernels does not matter away from the rim; at it zeros do."),
+        (_pair((0, 1), (0, 0)), "Without zeros the rim is gone; the result must be as large as the image."),
+        (_pair((0, 1), (0, 2)), "Zeros before the second layer stand where the first one would have answered."),
+        (_pair((0, 1), (4, 0)), "Each of the two layers takes one pixel off each side, so two are enough."),
     ],
-    otherwise="Compute the field of the stack, then the weights of both with 16 channels in and out.",
+    otherwise="Which zeros does the 5x5 layer read? Give the first layer the same, and the second none.",
+    inputs=lambda rng: (rng.integers(0, 10, (7, 6)), rng.integers(-3, 4, (3, 3)), rng.integers(-3, 4, (3, 3))),
 )
 
 
