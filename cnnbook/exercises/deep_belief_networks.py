@@ -60,20 +60,6 @@ exercise(
 )  # fmt: skip
 
 exercise(
-    "deep-belief-networks/top",
-    solution=1_022_510,
-    why="510 x 2,000 weights, and one bias for each of the 510 and 2,000 units.",
-    wrong=[
-        (1_020_000, "Those are the weights; each unit of both layers has a bias too."),
-        (1_022_000, "The visible units have biases as well, 510 of them."),
-        (1_020_510, "The hidden units have biases as well, 2,000 of them."),
-        (1_002_500, "The ten labels are visible units too, each with weights to all hidden ones and a bias."),
-        (2_042_510, "The weights are the same in both directions: count them once."),
-    ],
-    otherwise="Visible x hidden weights, and a bias for every unit of both layers.",
-)
-
-exercise(
     "deep-belief-networks/paired",
     solution=[-0.02108, 0.06108],
     why="The differences 0.03, 0.01, 0.05 and -0.01 have the mean 0.02 and the standard deviation 0.0258; half the "
