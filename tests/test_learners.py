@@ -21,7 +21,7 @@ def twin(nets, net, momentum=None):
         keras.Input((8, 8, 1)), keras.layers.Conv2D(16, 4, strides=2), *norm(), keras.layers.ReLU(),
         keras.layers.Flatten(), keras.layers.Dense(64), *norm(), keras.layers.ReLU(), keras.layers.Dense(10),
     ])  # fmt: skip
-    w = [a[net] for a in nets.weights]
+    w = [a[net].copy() for a in nets.weights]  # JAX may share memory with an array, and these go on changing
     w[0] = w[0].reshape(4, 4, 1, 16)
     pairs = [w[0:2], w[2:4], w[4:6]]
     if momentum is not None:
