@@ -7,12 +7,16 @@ import cnnbook
 
 import difflib
 import importlib
+import inspect
 import os
 import sys
+import textwrap
+from json import dumps, loads
 from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 from rich.console import Console
 from rich.table import Column, Table
 from typer.core import TyperGroup
@@ -216,6 +220,35 @@ def convert(
 # Training -------------------------------------------------------------------------------------------------------------
 
 
+ENDINGS = (".yml", ".yaml", ".json")
+
+
+def _recipe(given):
+    """The recipe that is meant: a shipped one's name, FILE, or FILE:NAME where a file has several."""
+    shipped = _recipes()
+    if given in shipped:
+        return shipped[given]
+    file, _, name = (given, "", "") if given.endswith(ENDINGS) else given.rpartition(":")
+    if not file.endswith(ENDINGS):
+        _one_of(lambda: [*shipped, "your own FILE" + ENDINGS[0]])(given)
+    path = Path(file).expanduser()
+    from cnnbook import training
+
+    try:
+        found = training.read(path)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if not name and len(found) > 1:
+        raise typer.BadParameter(f"{file} has several recipes: " + ", ".join(f"{file}:{each}" for each in found))
+    name = name or next(iter(found))
+    _one_of(lambda: list(found))(name)
+    if name in shipped:
+        raise typer.BadParameter(f"{file}: {name} is the name of a recipe of the book, whose record it would replace: "
+                                 "give yours another")  # fmt: skip
+    sys.path.append(str(path.resolve().parent))  # functions of your own may stand in a module beside the file
+    return found[name]
+
+
 def _seeds(given):
     if given is None:
         return None
@@ -226,7 +259,7 @@ def _seeds(given):
     return [int(n) for n in numbers]
 
 
-def _epochs(given):
+def _steps(given):
     if given is None:
         return None
     if not given.isdecimal() or len(given) > 9 or int(given) < 1:
@@ -234,60 +267,112 @@ def _epochs(given):
     return int(given)
 
 
+def _changes(given):
+    """``["key=value", ...]`` as a mapping, the values read as YAML."""
+    from cnnbook.training.recipe import parsed
+
+    changes = {}
+    for each in given or []:
+        key, equals, value = each.partition("=")
+        try:
+            if not equals or not key:
+                raise ValueError(f"must be key=value, such as optimizer.learning_rate=0.1, got {each!r}")
+            if key in changes:
+                raise ValueError(f"must give {key} once, got it twice")
+            changes[key] = parsed(value)
+        except ValueError as error:
+            raise typer.BadParameter(f"{each}: {error}" if value else str(error), param_hint="'--set'") from error
+    return changes
+
+
+def _instead(option):
+    def refuse(given):
+        if given is not None:
+            raise typer.BadParameter(f"is no option any more: use {option}")
+
+    return refuse
+
+
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", callback=_recipe, help="A recipe's name, or your own file: FILE, FILE:NAME.")
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Another value of a setting; may be repeated."),
+]
+
+
 @app.command(
     epilog=_examples(
-        "train lenet5-mnist", "train lenet5-mnist --seeds 0 --epochs 1 --validate", "train lenet5-mnist --resume"
+        "train lenet5-mnist", "train lenet5-mnist --seeds 0 --steps 1875 --validate", "train lenet5-mnist --resume",
+        "train lenet5-mnist --set batch_size=64 --set optimizer.learning_rate=1e-3", "train mine.yml",
     )
-)
+)  # fmt: skip
 def train(
-    recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", callback=_one_of(_recipes), help="A recipe's name.")
-    ],
+    recipe: RecipeArgument,
+    changes: Changes = None,
     seeds: Annotated[
         str | None,
         typer.Option(callback=_seeds, metavar="N,N,...", help="Seeds, such as 0,1,2.", show_default="the recipe's"),
     ] = None,
-    epochs: Annotated[
+    steps: Annotated[
         str | None,
-        typer.Option(callback=_epochs, metavar="N", help="Epochs of each run.", show_default="the recipe's"),
+        typer.Option(callback=_steps, metavar="N", help="Steps of each run.", show_default="the recipe's"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoints in the folder.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Throw away the checkpoints in the folder.")] = False,
     validate: Annotated[
-        bool, typer.Option("--validate", help="Hold back the last sixth of the training images, report on these.")
+        bool, typer.Option("--validate", help="Hold back the last sixth of the training examples, report on these.")
     ] = False,
-    folder: Annotated[Path, typer.Option(help="Where checkpoints are kept.")] = Path("runs"),
+    precision: Annotated[
+        str | None,
+        typer.Option(metavar="P", help="float32, mixed_bfloat16 or mixed_float16.", show_default="the recipe's"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where checkpoints are kept.")] = Path("runs"),
     records: Annotated[Path, typer.Option(help="Where the record of a whole run is written.")] = Path("records"),
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write the curves there, for TensorBoard.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress.")] = False,
+    epochs: Annotated[
+        str | None, typer.Option(hidden=True, callback=_instead("--steps: an epoch's are told by `show RECIPE`"))
+    ] = None,
+    folder: Annotated[str | None, typer.Option(hidden=True, callback=_instead("--out"))] = None,
 ):
     """Train a recipe's network, once for each seed, and write the record.
 
-    A checkpoint is kept after every epoch. With other seeds or epochs than the recipe's the run is a short one, and its
-    record stays in the folder.
+    Where a run stands is saved every ten minutes or more often. With other seeds, steps or settings than the recipe's
+    the run is a short one, and its record stays in the folder. `show RECIPE` prints a recipe and says which settings
+    there are.
     """
     if resume and fresh:
         raise typer.BadParameter("--resume and --fresh contradict each other: give one of them")
-    columns = _recipes()[recipe].columns
-    if seeds and columns and len(seeds) > len(columns):
-        raise typer.BadParameter(f"--seeds must be at most {len(columns)} for {recipe}, got {len(seeds)}")
+    changes = _changes(changes)
+    if precision is not None:
+        if "precision" in changes:
+            raise typer.BadParameter("--precision and --set precision contradict each other: give one of them")
+        changes["precision"] = precision
     from cnnbook import data, training
 
+    asked = {"seeds": seeds, "steps": steps, "settings": changes, "validate": validate, "out": out, "records": records}
     try:
-        training.check_epochs(recipe, epochs)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="'--epochs'") from error
-    try:
+        try:
+            training.prepared(recipe, **asked)
+        except ValueError as error:
+            raise training.RecipeError(str(error)) from error
         result = training.train(
-            recipe, seeds=seeds, epochs=epochs, resume=resume, fresh=fresh, validate=validate,
-            folder=folder, records=records, progress=not quiet,
-        )  # fmt: skip
+            recipe, **asked, resume=resume, fresh=fresh, progress=not quiet, tensorboard=tensorboard
+        )
+    except training.RecipeError as error:
+        raise typer.BadParameter(str(error)) from error
     except (data.DataError, training.TrainingError) as error:
         _complain(f"Error: {error}")
         raise typer.Exit(1) from error
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, training.Stopped) as stop:
+        by, code = ("Ctrl-C", 130) if isinstance(stop, KeyboardInterrupt) else ("SIGTERM", 143)
         again = "with --resume in place of --fresh" if fresh else "with --resume"
-        _complain(f"Stopped by Ctrl-C. The epochs that had ended are kept in {folder}: the same {again} goes on.")
-        raise typer.Exit(130) from None
+        _complain(f"Stopped by {by}. Where it stood is kept in {out}: the same {again} goes on.")
+        raise typer.Exit(code) from None
     _say(_outcome(result.record))
     _say(f"Record: {result.path}")
 
@@ -308,6 +393,154 @@ def _outcome(record):
     if record["short"]:
         lines.append("a short run: not to be held beside the paper's")
     return f"{record['name']}: " + "; ".join(lines)
+
+
+@app.command(epilog=_examples("show lenet5-mnist", "show lenet5-mnist --set batch_size=64 --json"))
+def show(
+    recipe: RecipeArgument,
+    changes: Changes = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON, without the explanations.")] = False,
+):
+    """Print a recipe as it will be trained, and what each setting means.
+
+    What is printed is a recipe file: under another name it is yours to change.
+    """
+    from cnnbook import training
+
+    try:
+        recipe = recipe.with_settings(_changes(changes))
+        known = recipe.runner().Settings
+        defaults = known.check(recipe.settings_of(recipe.seeds[0]), "settings").model_dump(mode="json")
+    except training.RecipeError as error:
+        raise typer.BadParameter(str(error)) from error
+    plain = recipe.plain()
+    if json:
+        _say(dumps(plain, indent=1))
+        return
+    unset = {key: value for key, value in defaults.items() if key not in plain["settings"]}
+    told = [
+        _epoch(recipe),
+        f"A recipe's parts. {inspect.cleandoc(training.Recipe.__doc__)}",
+        f"The settings. {inspect.cleandoc(known.__doc__ or '')}",
+        textwrap.fill("Not set, so at the default: " + ", ".join(f"{k}: {dumps(v)}" for k, v in unset.items()), 110),
+    ]
+    _say(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100))
+    _say("\n#\n".join("\n".join(f"# {line}".rstrip() for line in part.splitlines()) for part in told if part))
+
+
+def _epoch(recipe):
+    """How many steps an epoch has, in words; "" where that is not known."""
+    from cnnbook import data
+    from cnnbook.data import catalogue
+
+    name, size = recipe.data.get("name"), recipe.settings.get("batch_size")
+    if name not in data.names() or not size:
+        return ""
+    images = len(data.load(name).train) if name == "digits" else catalogue.PUBLISHED[name].train
+    images -= recipe.data.get("hold_out") or 0
+    return f"An epoch is {images / size:,.6g} steps: {images:,} training images, {size} a step."
+
+
+def _picture(path):
+    if path is not None and path.suffix.lower() not in (".png", ".svg"):
+        raise typer.BadParameter(f"must end in .png or .svg, got {str(path)!r}")
+    return path
+
+
+@app.command(epilog=_examples("plot lenet5-mnist lenet5-mnist-distorted --curve test_error --log --out error.svg"))
+def plot(
+    records: Annotated[
+        list[str], typer.Argument(metavar="RECORD...", help="Names in records/, or record.json and run.json files.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(callback=_picture, metavar="FILE", help="A .png or .svg.", show_default="RECORD.png")
+    ] = None,
+    curve: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A curve; may be repeated.", show_default="all")
+    ] = None,
+    log: Annotated[bool, typer.Option("--log", help="A logarithmic vertical axis.")] = False,
+):
+    """Draw the curves of records against steps: each seed a thin line, their mean a thick one, the paper's dashed.
+
+    A shortened run never stands beside a paper's figure. A picture that is there is replaced, at the end and whole.
+    """
+    training = _with_keras("training")
+    found = {}
+    try:
+        for given in records:
+            record = _record(training, given)
+            labels = (record["name"], given, f"{given} ({len(found) + 1})")
+            found[next(label for label in labels if label not in found)] = record
+        figure = _curves(found, curve, log)
+    except (OSError, ValueError) as error:
+        _complain(f"Error: {error}")
+        raise typer.Exit(1) from error
+    out = out or Path(f"{next(iter(found.values()))['name']}.png")
+    from cnnbook import files
+
+    path, kind = out.expanduser(), out.suffix.lower()[1:]
+    with files.whole(path) as file:
+        figure.savefig(file, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else None)
+    _say(f"{out}: {', '.join(found)}")
+
+
+def _record(training, given):
+    """A record by its name or path, or one run as a record of one. Raises OSError and ValueError."""
+    path = Path(given).expanduser()
+    if path.suffix == ".json":
+        try:
+            record = loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{given} is not whole: {error}") from error
+    else:
+        try:
+            record = training.read_record(given)
+        except FileNotFoundError as error:
+            there = sorted(file.stem for file in Path("records").glob("*.json"))
+            raise ValueError(f"{error}. In records/ there are: {', '.join(there) or 'none'}") from error
+    try:
+        if "plan" in record:  # one run
+            name = f"{record['plan']['name']} seed {record['seed']}"
+            record = {"name": name, "short": True, "runs": [record], "paper": {}}
+        curves = [dict(run.get("history", {})) for run in record["runs"]]
+        return {key: record[key] for key in ("name", "short", "paper")} | {"curves": curves}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{given} must be a record.json or a run.json, and is neither: {error!r}") from error
+
+
+def _curves(records, names, log):
+    """A figure of the named curves, or of all, of ``{label: record}``; a panel for each. Raises ValueError."""
+    import matplotlib
+
+    matplotlib.use("Agg")  # no screen is needed
+    from cnnbook import figures
+
+    histories = {label: record["curves"] for label, record in records.items()}
+    there = {label: [key for key in runs[0] if key != "step"] if runs else [] for label, runs in histories.items()}
+    for label, known in there.items():
+        steps = [run.get("step") for run in histories[label]]
+        if not known or not all(steps) or any(other != steps[0] for other in steps):
+            raise ValueError(f"{label} has no curves against steps that its seeds share; it has: {known or 'none'}")
+        if unknown := [name for name in names or [] if name not in known]:
+            raise ValueError(f"{label} has no curve {', '.join(unknown)}; it has: {', '.join(known)}")
+    names = list(dict.fromkeys(names or [name for known in there.values() for name in known]))
+    figure, axes = figures.plt.subplots(len(names), figsize=(7, 3.4 * len(names)), squeeze=False)
+    for ax, name in zip(axes.flat, names, strict=True):
+        drawn = {label: runs for label, runs in histories.items() if name in runs[0]}
+        percent, shades, papers = name.endswith("error"), iter(figures.COLOURS.values()), {}
+        for label in drawn:
+            paper, shade = records[label]["paper"], next(shades, figures.INK)
+            if paper.get("metric") == name and not records[label]["short"]:
+                papers.setdefault((paper["source"], paper["value"]), shade)
+        for (source, value), shade in papers.items():
+            shown = f"{source}: {100 * value:.3g}%" if percent else f"{source}: {value:g}"
+            ax.axhline(value, color=shade, linewidth=1.2, linestyle="--", label=shown)
+        figures.curves(
+            {label: [run[name] for run in runs] for label, runs in drawn.items()}, "step", name.replace("_", " "),
+            log=log, percent=percent, each=True, ax=ax,
+            steps={label: runs[0]["step"] for label, runs in drawn.items()},
+        )  # fmt: skip
+    return figure
 
 
 # Data -----------------------------------------------------------------------------------------------------------------

@@ -75,6 +75,60 @@ def randomness_kept():
             tf.random.set_seed(tf_seed)
 
 
+@contextlib.contextmanager
+def dtype_policy(policy):
+    """Build layers under Keras' dtype policy of this name; the caller's is given back."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def synced(model):
+    """Put into a model's variables what JAX keeps apart from them while it trains."""
+    if name() == "jax":
+        model.jax_state_sync()
+
+
+def dice():
+    """How far PyTorch's own random numbers have come, as a list of arrays; [] elsewhere, where layers keep theirs."""
+    if name() != "torch":
+        return []
+    import torch
+
+    return [state.numpy() for state in (torch.get_rng_state(), *torch.cuda.get_rng_state_all())]
+
+
+def set_dice(states):
+    """Go on with the random numbers that `dice` told of."""
+    if states:
+        import torch
+
+        torch.set_rng_state(torch.as_tensor(states[0]))
+        torch.cuda.set_rng_state_all([torch.as_tensor(state) for state in states[1:]])
+
+
+def averaged(model):
+    """Let a model that keeps moving averages of its weights (``use_ema``) have these averages as its weights."""
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    for variable in model.trainable_variables:  # JAX would share the average's array, and give it away with the weight
+        variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
+
+
+@contextlib.contextmanager
+def averages_tried(model):
+    """Within the block the weights are their moving averages, where the optimiser keeps them."""
+    before = [keras.ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
+    averaged(model)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, before, strict=True):
+            variable.assign(value)
+
+
 def versions():
     """Versions of what a result depends on, as a dict of strings."""
     packages = ["keras", name(), "numpy", "scipy"]

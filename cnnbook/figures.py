@@ -5,13 +5,12 @@ Importing this module applies the style. All functions but :func:`show` return a
 """
 
 import base64
-import dataclasses
 import functools
 import html
 import io
-import itertools
 import math
 import re
+import warnings
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -98,29 +97,33 @@ def _checked_words(name, words):
     return words
 
 
-def _grid(count, columns, tile=1.5, titles=False):
-    """A figure of ``count`` square tiles at most ``WIDTH`` wide, and its axes, empty ones removed."""
+def _grid(count, columns, tile=1.5, titles=False, tall=1.0):
+    """A figure at most ``WIDTH`` wide of ``count`` tiles, ``tall`` times as high as wide, and its axes, all empty."""
     columns = min(count, 6) if columns is None else columns
     if columns < 1:
         raise ValueError(f"columns must be >= 1, got {columns}")
     rows, side = math.ceil(count / columns), min(tile, WIDTH / columns)
-    size = (max(columns * side, 2.0), rows * (side + 0.3 * titles))
+    size = (max(columns * side, 2.0), rows * (side * tall + 0.3 * titles))
     fig, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
     return fig, axes.ravel()[:count]
 
 
-def images(arrays, titles=None, columns=None, cmap="gray", limits=None):
+def images(arrays, titles=None, columns=None, cmap="gray", limits=None, large=False):
     """Images side by side.
 
     Args:
         arrays: Images ``(height, width)``, ``(height, width, 1)`` or ``(height, width, 3)``; a stacked array will do.
         titles: One text an image.
-        columns: Images in a row; by default up to six.
+        columns: Images in a row; by default up to six, or two large ones.
         cmap: Colour map of images without colours.
         limits: ``(darkest, brightest)`` value for all of them, "shared" for their common range, by default each
             image's own range.
+        large: As large as the page allows, for photographs of one shape; else tiles of 1.5 inches at most.
+
+    Raises:
+        ValueError: there is no image, or one of another shape; titles are more or fewer; ``columns`` is below 1.
     """
     arrays = [np.asarray(a) for a in arrays]
     arrays = [a[..., 0] if a.ndim == 3 and a.shape[-1] == 1 else a for a in arrays]
@@ -131,33 +134,12 @@ def images(arrays, titles=None, columns=None, cmap="gray", limits=None):
     if isinstance(limits, str) and limits == "shared":
         limits = min(a.min() for a in arrays), max(a.max() for a in arrays)
     low, high = (None, None) if limits is None else limits
-    fig, axes = _grid(len(arrays), columns, titles=any(map(str, titles)))
+    page = {"tile": WIDTH, "tall": arrays[0].shape[0] / arrays[0].shape[1]} if large else {}
+    columns = 2 if large and columns is None else columns
+    fig, axes = _grid(len(arrays), columns, titles=any(map(str, titles)), **page)
     for ax, array, title in zip(axes, arrays, titles, strict=True):
         ax.imshow(array, cmap=cmap, vmin=low, vmax=high)
-        ax.set_title(title, fontsize=11)
-    return fig
-
-
-def gallery(arrays, titles, columns=2, cmap="gray", limits=(0, 1)):
-    """Photographs as large as the page allows, all on one scale; :func:`images` shows small ones.
-
-    Args:
-        arrays: Images ``(height, width)`` or ``(height, width, 3)``, all of one shape.
-        titles: One text an image.
-        columns: Images in a row, at least 1.
-        cmap: Colour map of images without colours.
-        limits: The values that are drawn darkest and brightest; what lies beyond is drawn like them.
-
-    Raises:
-        ValueError: there is no image, titles are more or fewer, or ``columns`` is below 1.
-    """
-    titles = _one_each("titles", titles, arrays)
-    height, width = np.shape(arrays[0])[:2]
-    fig, axes = _grid(len(arrays), columns, tile=WIDTH, titles=True)
-    fig.set_size_inches(WIDTH, -(-len(arrays) // columns) * (WIDTH / columns * height / width + 0.3))
-    for ax, array, title in zip(axes, arrays, titles, strict=True):
-        ax.imshow(array, cmap=cmap, vmin=limits[0], vmax=limits[1])
-        ax.set_title(title)
+        ax.set_title(title, fontsize=12 if large else 11)
     return fig
 
 
@@ -188,17 +170,22 @@ def kernels(weights, titles=None, columns=None):
     return fig
 
 
-def curves(histories, xlabel="epoch", ylabel="", references=None, log=False, percent=False):
+def curves(
+    histories, xlabel="epoch", ylabel="", references=None, log=False, percent=False, steps=None, each=False, ax=None
+):
     """Training curves over several seeds: the mean as a line, lowest to highest as a band.
 
     Args:
         histories: ``{label: runs}``, where ``runs`` is one sequence of numbers, or several of one length (one a seed).
-        xlabel, ylabel: What the axes show; the first point stands at 1.
+        xlabel, ylabel: What the axes show.
         references: ``{label: value}``, drawn as horizontal lines, such as the paper's figure.
         log: Logarithmic vertical axis.
         percent: The values are fractions, to be written as per cent.
+        steps: ``{label: where its points stand}``; by default at 1, 2, 3 and so on.
+        each: Every seed as a thin line, in place of the band.
+        ax: The axes to draw on, in place of a new figure's.
     """
-    fig, ax = plt.subplots()
+    ax = plt.subplots()[1] if ax is None else ax
     marks = ["-", "--", "-.", ":"]  # so that the curves differ without colour as well
     for i, (label, runs) in enumerate(histories.items()):
         try:
@@ -207,11 +194,14 @@ def curves(histories, xlabel="epoch", ylabel="", references=None, log=False, per
             raise ValueError(f"histories[{label!r}] must hold runs of one length, got different lengths") from None
         if runs.ndim != 2 or not runs.size:
             raise ValueError(f"histories[{label!r}] must be (seeds, epochs), got shape {runs.shape}")
-        steps, seeds = np.arange(1, runs.shape[1] + 1), len(runs)
+        at, seeds = steps[label] if steps else np.arange(1, runs.shape[1] + 1), len(runs)
         name = label if seeds == 1 else f"{label} (mean of {seeds})"
-        (line,) = ax.plot(steps, runs.mean(axis=0), marks[i % len(marks)], label=name)
-        if seeds > 1:
-            ax.fill_between(steps, runs.min(axis=0), runs.max(axis=0), color=line.get_color(), alpha=0.2, linewidth=0)
+        dot = "o" if runs.shape[1] == 1 else None  # one point makes no line
+        (line,) = ax.plot(at, runs.mean(axis=0), marks[i % len(marks)], marker=dot, label=name)
+        if seeds > 1 and each:
+            ax.plot(at, runs.T, color=line.get_color(), alpha=0.4, linewidth=0.7)
+        elif seeds > 1:
+            ax.fill_between(at, runs.min(axis=0), runs.max(axis=0), color=line.get_color(), alpha=0.2, linewidth=0)
     for i, (label, value) in enumerate((references or {}).items()):
         ax.axhline(value, color=INK, linewidth=1.2, linestyle=(":", "-.", "--")[i % 3], label=label)
     ax.set_xlabel(xlabel)
@@ -223,7 +213,7 @@ def curves(histories, xlabel="epoch", ylabel="", references=None, log=False, per
         ax.yaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda y, _: f"{100 * y:.3g}%"))
         ax.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
     ax.legend()
-    return fig
+    return ax.figure
 
 
 def matrices(arrays, titles=None, highlights=None, signs=None):
@@ -312,137 +302,6 @@ def _cells(ax, array, left, top, window, points):
         place, colour = (left + column, top + row), COLOURS["orange"]
         ax.add_patch(plt.Rectangle(place, width, height, facecolor=colour, alpha=0.2))
         ax.add_patch(plt.Rectangle(place, width, height, fill=False, edgecolor=colour, linewidth=3))
-
-
-def draw(model, title=None, columns=4):
-    """A network as blocks, input first: feature maps as stacked squares, vectors as columns.
-
-    Branches from one place to another are one block; where they are longer than 20 layers or get smaller in between,
-    the longest is drawn. Layers in a row are one block if their outputs have one shape and their names begin alike, up
-    to the first underscore. If more than 16 blocks remain, names that begin alike are enough, or else one height and
-    width. Padding is not drawn, and other outputs are named below. Sides grow with the square root of the maps' sides;
-    up to eight squares stand for the maps.
-
-    Args:
-        model: A functional or Sequential ``keras.Model``.
-        title: What stands above.
-        columns: Blocks in a row; 4 stay legible on a phone.
-
-    Raises:
-        ValueError: ``columns`` is under 1, or the size of an output is not known.
-    """
-    from cnnbook import audit  # Keras is loaded only when a network is drawn
-
-    if not isinstance(columns, int) or columns < 1:
-        raise ValueError(f"columns must be an int >= 1, got {columns!r}")
-    found = audit.audit(model)
-    if vague := [row.name for row in found.layers if row.memory is None]:
-        raise ValueError(f"model must give each layer's output a known size, and has none for {', '.join(vague)}")
-    blocks, others = _blocks(found), [found.layers[end] for end in found.ends[1:]]
-    rows, cell, height, header = math.ceil(len(blocks) / columns), WIDTH / columns, 1.95, 0.4 * bool(title)  # inches
-    down = rows * height + header + 0.3 * len(others)
-    fig = plt.figure(figsize=(WIDTH, down), layout="none")
-    ax = fig.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(down, 0))
-    ax.set_axis_off()
-    write = functools.partial(ax.text, ha="center", va="center", parse_math=False)
-    write(WIDTH / 2, header / 2, title or "", fontsize=13)
-    largest = max((max(block.shape[:-1]) for block in blocks if len(block.shape) > 1), default=1)
-    for i, block in enumerate(blocks):
-        x, y = (i % columns + 0.5) * cell, header + i // columns * height
-        _block(ax, block, x, y + 0.87, largest, cell)
-        kind = {"InputLayer": "", "GlobalAveragePooling2D": "GlobalAverage"}.get(block.kind, block.kind)  # to fit
-        lines = block.name, kind, " × ".join(map(str, block.shape))
-        for text, at, weight in zip(lines, (0.16, 1.54, 1.75), ("bold", "normal", "normal"), strict=True):
-            write(x, y + at, text, fontsize=11 * min(1, 4 / columns, 15 / max(len(text), 1)), weight=weight)
-        if i:
-            tip = x - cell / 2 + (0.14 if i % columns else 0.24)  # the first of a row has no room to its left
-            tail = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.2}
-            ax.annotate("", (tip, y + 0.87), (max(tip - 0.26, 0.04), y + 0.87), arrowprops=tail)
-    for i, other in enumerate(others):
-        shape = " × ".join(map(str, other.shape))
-        write(WIDTH / 2, down - 0.3 * (len(others) - i) + 0.1, f"one more output: {other.name}, {shape}", fontsize=11)
-    return fig
-
-
-def _blocks(found):
-    """The blocks that are drawn of an audit, each as a row: what its layers share, and the shape of the last."""
-    drawn = [[found.layers[i] for i in step] for step in _steps(found)]
-    drawn = [step for rows in drawn if (step := [row for row in rows if "Padding" not in row.kind])]
-    part = lambda step: re.split(r"[_/]", step[0].name)[0]
-    shape = lambda step: tuple(n for n in step[-1].shape if n > 1)  # 1 x 1 x 120 is the vector after it
-    side = lambda step: step[-1].shape[:-1] or step[-1].shape
-    same = lambda a, b: shape(a) == shape(b) and (part(a) == part(b) or not any(row.parameters for row in b))
-    for alike in (same, lambda a, b: same(a, b) or part(a) == part(b), lambda a, b: side(a) == side(b)):
-        folded = []
-        for step in drawn:
-            if folded and alike(folded[-1], step):
-                folded[-1] = folded[-1] + step
-            else:
-                folded.append(step)
-        if len(folded) <= 16:
-            break
-    return [_as_one(step) for step in folded]
-
-
-def _as_one(rows):
-    """A convolution or dense layer and what follows it keep its name; more are called by what their names share."""
-    work = [row for row in rows if row.macs != 0] or [row for row in rows if row.parameters] or rows[:1]
-    name, kind = work[0].name, work[0].kind
-    if len(work) > 1:
-        names = [row.name.split("_") for row in work]
-        shared = [part[0] for part in itertools.takewhile(lambda part: len(set(part)) == 1, zip(*names, strict=False))]
-        name, kind = "_".join(shared) or f"{names[0][0]}–{names[-1][0]}", f"{len(rows)} layers"
-    return dataclasses.replace(rows[-1], name=name, kind=kind)
-
-
-def _steps(found):
-    """The numbers of the layers on the way to the first output, in steps that follow each other; see :func:`draw`."""
-    reads, needed = found.reads, {found.ends[0]}
-    for i in range(found.ends[0], -1, -1):
-        if i in needed:
-            needed.update(reads[i])
-    order = sorted(needed)  # each behind those that it reads
-    reach, last = {}, {}  # how many layers lead up to one, and the last that reads it
-    for i in order:
-        reach[i] = 1 + max((reach[j] for j in reads[i]), default=0)
-        last |= dict.fromkeys(reads[i], i)
-    gates, far = [], 0  # layers that no connection passes by
-    for i in order:
-        if far <= i:
-            gates.append(i)
-        far = max(far, last.get(i, i))
-    steps = [[gates[0]]]
-    area = lambda i: math.prod(found.layers[i].shape[:-1])
-    for before, gate in itertools.pairwise(gates):
-        between = [i for i in order if before < i <= gate]
-        if reach[gate] - reach[before] <= 20 and all(area(i) == 1 or area(i) >= area(gate) for i in between):
-            steps.append(between)
-            continue
-        way = [gate]
-        while (deepest := max(reads[way[-1]], key=reach.get, default=before)) != before:
-            way.append(deepest)
-        steps += [[i] for i in reversed(way)]
-    return steps
-
-
-def _block(ax, block, x, y, largest, cell):
-    """One block centred at (x, y), at most 1 inch high and a little narrower than its cell."""
-    kinds = {"Input": "#BBBBBB", "Flatten": "#BBBBBB", "Pool": COLOURS["amber"], "Sampling": COLOURS["amber"],
-             "Conv": COLOURS["sky"], "Dense": COLOURS["green"]}  # fmt: skip
-    other = COLOURS["sky" if len(block.shape) > 1 else "green"]
-    colour = next((kinds[word] for word in kinds if word in block.kind), other)
-    style = {"facecolor": colour, "edgecolor": INK, "linewidth": 0.8}
-    if len(block.shape) < 2:  # a vector: a column of cells
-        cells = min(block.shape[0] if block.shape else 1, 12)
-        for i in range(cells):
-            ax.add_patch(plt.Rectangle((x - 0.05, y - 0.042 * cells + 0.084 * i), 0.1, 0.084, **style))
-        return
-    side = lambda n: min(0.75, cell - 0.6) * max(math.sqrt(n / largest), 0.1)
-    high, wide = side(block.shape[0]), side(block.shape[1]) if len(block.shape) > 2 else 0.1
-    count = min(block.shape[-1], 8)
-    for i in range(count):
-        shift = 0.042 * (i - (count - 1) / 2)
-        ax.add_patch(plt.Rectangle((x - wide / 2 + shift, y - high / 2 + shift), wide, high, **style))
 
 
 def chain(boxes, forwards, back):
@@ -575,6 +434,14 @@ def belief_net(layers, labels):
     ax.text(whole, -0.5, "the network", ha="center", va="center")
     ax.set(xlim=(-1.1, whole + 1.1), ylim=(-0.7, top + 0.3), xticks=[], yticks=[], frame_on=False)
     return fig
+
+
+def draw(*args, **kwargs):
+    """The former name of :func:`cnnbook.diagrams.draw`, to go with the next release."""
+    from cnnbook import diagrams  # which loads Keras
+
+    warnings.warn("figures.draw is now diagrams.draw, and goes with the next release", DeprecationWarning, stacklevel=2)
+    return diagrams.draw(*args, **kwargs)
 
 
 def _one_each(name, values, things, missing=""):

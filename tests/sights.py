@@ -9,6 +9,17 @@ import numpy as np
 from keras import ops
 
 
+def chain(shape, *parts):
+    x = inputs = keras.Input(shape)
+    for part in parts:
+        x = part(x)
+    return keras.Model(inputs, x)
+
+
+def row(model, name):
+    return next(layer for layer in audit.audit(model).layers if layer.name == name)
+
+
 def supports(model, cells):
     """For each output cell (an index per axis) the first and last input cell per axis that its gradient reaches."""
     rng = np.random.default_rng(0)
@@ -42,7 +53,7 @@ def changes(model, cells):
 
 def last_sights(model):
     """What the cells of the last layer see of the only input, by the audit; one of its objects for each axis."""
-    walk, x = audit._Walk(), keras.KerasTensor((1, *model.inputs[0].shape[1:]))
-    walk.begin([x], channels_first=False)
+    x = keras.KerasTensor((1, *model.inputs[0].shape[1:]))
+    walk = audit._Walk([x], [audit.sight.start(x.shape, 1)])
     (last,) = keras.tree.flatten(walk.run(model, [x]))
     return walk.known[id(last)][1]

@@ -1,11 +1,14 @@
-"""boltzmann.py against sums over all states of small machines; the learners' checkpoints."""
+"""tasks/boltzmann.py: the machines against sums over all states of small ones; the runs against their checkpoints."""
 
-from cnnbook import data, learners, models, training
-from cnnbook.boltzmann import RBM, DeepBeliefNetwork, sample
-from cnnbook.recipes import Recipe, adam
+from cnnbook import data, models, training
+from cnnbook.recipes import RECIPES
+from cnnbook.tasks import boltzmann
+from cnnbook.tasks.boltzmann import RBM, DeepBeliefNetwork, sample
+from cnnbook.training import Recipe, fit
 
+import contextlib
+import importlib
 import itertools
-from functools import partial
 
 import keras
 import numpy as np
@@ -182,85 +185,281 @@ def test_up_down_learns_to_tell_and_to_dream_two_patterns():
     assert right.mean() > 0.8
 
 
-def small(kind):
-    rows = lambda images: images.reshape(len(images), -1).astype("float32") / 16
-    common = dict(description="", data="digits", prepare=rows, epochs=8, batch_size=50)  # noqa: C408
-    net = partial(models.dbn_classifier, 64, (20, 15))
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+def rows(images):
+    """The digits as rows of values from 0 to 1."""
+    return images.reshape(len(images), -1).astype("float32") / 16
+
+
+def bright(images):
+    """Rows that are not from 0 to 1."""
+    return rows(images) * 2
+
+
+def thin(images):
+    """Rows without their last value."""
+    return rows(images)[:, 1:]
+
+
+EACH, EVERY, STEPS = 30, 20, 160  # a window of the curves begins with one machine and ends with the next
+
+
+def small(kind, **changes):
+    """A recipe of 2006 on the embedded digits."""
+    settings = {"input": "test_boltzmann.rows", "batch_size": 50, "pretrain": EACH, "slow_start": 5, "cd_rate": 0.1}
     if kind == "up-down":
-        learner = partial(learners.UpDown, pretrain=2, cd_rate=0.1, rate=0.05, gibbs=1)
-        net = partial(DeepBeliefNetwork, (64, 20, 15, 30), 10)
-        return Recipe("small", network=net, optimizer=None, loss=None, learner=learner, **common)
-    learner = partial(learners.Pretrained, pretrain=2, cd_rate=0.1)
-    return Recipe("small", network=net, optimizer=partial(adam, rate=1e-2), loss=loss, learner=learner, **common)
+        run = "cnnbook.tasks.boltzmann.UpDown"
+        settings |= {"network": {"of": "cnnbook.tasks.boltzmann.DeepBeliefNetwork", "sizes": [64, 20, 15, 30],
+                                 "labels": 10}, "rate": 0.05, "gibbs": 1}  # fmt: skip
+    else:
+        run = "cnnbook.tasks.boltzmann.Pretrained"
+        decay = {"of": "keras.optimizers.schedules.CosineDecay", "initial_learning_rate": 0.01, "decay_steps": "$steps"}
+        settings |= {
+            "network": {"of": "cnnbook.models.dbn_classifier", "inputs": 64, "hidden": [20, 15]},
+            "loss": {"of": "keras.losses.SparseCategoricalCrossentropy", "from_logits": True},
+            "optimizer": {"of": "keras.optimizers.Adam", "learning_rate": decay},
+        }
+    given = {"name": "small", "run": run, "data": {"name": "digits"}, "settings": settings | changes, "steps": STEPS}
+    return Recipe.check(given | {"every": EVERY}, "small")
 
 
-@pytest.mark.parametrize("kind", ["up-down", "pretrained"])
-@pytest.mark.parametrize("stop", [1, 3, 6])
-def test_a_checkpoint_goes_on_as_if_nothing_had_happened(kind, stop):
-    recipe = small(kind)
-    digits = data.load("digits")
-    x, y = recipe.prepare(digits.x_train), digits.y_train
-    losses = {"straight": [], "resumed": []}
-
-    def learner(seed):
-        keras.utils.set_random_seed(seed)
-        return recipe.learner(recipe, -(-len(x) // recipe.batch_size), recipe.epochs)
-
-    straight, interrupted = learner(5), learner(5)
-    for epoch in range(recipe.epochs):
-        straight.fit(x, y, epoch, epoch, losses["straight"].append)
-        if epoch == stop:
-            values = [value.copy() for value in interrupted.values()]
-            interrupted = learner(6)
-            interrupted.assign(values)
-        interrupted.fit(x, y, epoch, epoch, losses["resumed"].append)
-    assert losses["straight"] == losses["resumed"] and len(losses["straight"]) == 8 * -(-len(x) // 50)
-    assert all(map(np.array_equal, straight.values(), interrupted.values()))
-    assert np.isfinite(straight.scores(x)).all() and straight.scores(x).shape == (len(x), 10)
+MACHINES = {"up-down": 3, "pretrained": 2}
+AFTER = {"up-down": "restoration", "pretrained": "loss"}
 
 
-@pytest.mark.parametrize(("kind", "after", "machines"), [("up-down", "restoration", 3), ("pretrained", "loss", 2)])
-def test_each_thing_that_is_minimised_has_a_curve_of_its_own(kind, after, machines, tmp_path, capsys):
-    recipe = small(kind)
-    result = training.train(recipe, folder=tmp_path, records=tmp_path, seeds=[0], progress=True)
+def new_run(recipe, seed=5):
+    """The run of a seed as training.run makes it."""
+    keras.utils.set_random_seed(seed)
+    return recipe.runner()(recipe.settings_of(seed), DIGITS, recipe.steps, recipe.every, seed)
+
+
+DIGITS = data.load("digits")
+
+
+class Stop(Exception):
+    pass
+
+
+def go(run, step=0, stop=None):
+    """Train to the end, or to a step: the points of the curves, and then the values at the stop."""
+    points, values = [], []
+
+    def after(n, curves=None, loss=None):
+        if curves:
+            points.append((n, curves))
+        if n == stop:
+            values.extend(value.copy() for value in run.values())
+            raise Stop
+
+    with pytest.raises(Stop) if stop else contextlib.nullcontext():
+        run.train(step, after)
+    return points, values
+
+
+@pytest.fixture(scope="module", params=["up-down", "pretrained"])
+def straight(request):
+    """A kind of run, one that was never stopped, and its points."""
+    run = new_run(small(request.param))
+    return request.param, run, go(run)[0]
+
+
+# within a window: of machine 1, at its end, of machine 2; at the end of 2 and of 3; within the last phase, in a window
+# and at its point
+@pytest.mark.parametrize("stop", [13, 30, 47, 60, 71, 90, 117, 120])
+def test_a_checkpoint_goes_on_as_if_nothing_had_happened(straight, stop):
+    kind, unbroken, points = straight
+    before, values = go(new_run(small(kind)), stop=stop)
+    resumed = new_run(small(kind))
+    keras.utils.set_random_seed(6)
+    resumed.assign(values)
+    assert all(map(np.array_equal, resumed.values(), values))
+    assert before + go(resumed, stop)[0] == points
+    assert [n for n, _ in points] == list(range(EVERY, STEPS + 1, EVERY))
+    assert len(unbroken.values()) == len(resumed.values())
+    assert all(map(np.array_equal, unbroken.values(), resumed.values()))
+    scores = unbroken.scores()
+    assert np.isfinite(scores).all() and scores.shape == (len(DIGITS.y_test), 10)
+
+
+def test_another_seed_starts_and_learns_otherwise(straight):
+    kind, _, points = straight
+    assert go(new_run(small(kind), seed=6))[0] != points
+    first = [new_run(small(kind), seed).stack.machines[0].weights for seed in (0, 0, 1)]
+    assert np.array_equal(first[0], first[1]) and not np.array_equal(first[0], first[2])
+
+
+def test_a_run_that_was_killed_goes_on_from_within_a_window(straight, tmp_path, monkeypatch):
+    kind, _, points = straight
+    monkeypatch.setattr("cnnbook.training.run.AT_MOST", 0.0)  # saves behind every step
+    kept = boltzmann.RBM.contrastive_divergence
+    steps = iter(range(47))
+
+    def dies(self, *args, **options):
+        if next(steps, None) is None:
+            raise Stop
+        return kept(self, *args, **options)
+
+    monkeypatch.setattr(RBM, "contrastive_divergence", dies)
+    where = {"seeds": [5], "out": tmp_path, "records": tmp_path}
+    with pytest.raises(Stop):
+        training.train(small(kind), **where)
+    assert (tmp_path / "small" / "seed-5" / "step-000000047.npz").exists()
+    monkeypatch.setattr(RBM, "contrastive_divergence", kept)
+    monkeypatch.setattr("cnnbook.training.run.AT_MOST", 600.0)
+    (run,) = training.train(small(kind), resume=True, **where).record["runs"]
+    history = run["history"]
+    for i, (step, curves) in enumerate(points):
+        there = {name: curve[i] for name, curve in history.items() if curve[i] is not None}
+        assert there == {"step": step} | {name: round(value, 6) for name, value in curves.items()}
+
+
+def test_each_thing_that_is_minimised_has_a_curve_of_its_own(straight, tmp_path, capsys):
+    kind, _, _ = straight
+    result = training.train(small(kind), out=tmp_path, records=tmp_path, seeds=[0], progress=True)
     (run,) = result.record["runs"]
     curves = run["history"]
-    names = [f"reconstruction_{i}" for i in range(1, machines + 1)] + [after]
-    assert curves.keys() == {*names, "test_error"}
-    assert {len(curve) for curve in curves.values()} == {8} and None not in curves["test_error"]
-    owner = [name for name in names[:-1] for _ in range(2)]
-    owner += [after] * (8 - len(owner))
-    for name in names:
-        assert [value is not None for value in curves[name]] == [own == name for own in owner]
-    assert f"epoch 1/8, reconstruction 1 {curves['reconstruction_1'][0]:.4f}, test error" in capsys.readouterr().out
+    machines = MACHINES[kind]
+    names = [f"reconstruction_{i}" for i in range(1, machines + 1)] + [AFTER[kind]]
+    assert curves.keys() == {"step", *names, "test_error"}
+    assert curves["step"] == list(range(EVERY, STEPS + 1, EVERY)) and None not in curves["test_error"]
+    turns = [{min(n // EACH, machines) for n in range(end - EVERY, end)} for end in curves["step"]]
+    assert {1, 2} <= set(map(len, turns))  # some windows are shared
+    for i, name in enumerate(names):
+        assert [value is not None for value in curves[name]] == [i in turn for turn in turns]
+    assert f"step 20/160, reconstruction 1 {curves['reconstruction_1'][0]:.4f}, test error" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", ["up-down", "pretrained"])
-def test_the_loss_of_an_epoch_is_the_mean_over_its_images(kind, monkeypatch):
-    recipe, told = small(kind), []
-    learner = recipe.learner(recipe, 3, 8)
+def test_a_point_is_the_mean_over_the_steps_since_the_last(kind, monkeypatch):
     for method in (RBM, "contrastive_divergence"), (DeepBeliefNetwork, "up_down"):
-        errors = iter((1.0, 2.0, 6.0))
-        monkeypatch.setattr(*method, lambda self, rng, images, *args, errors=errors, **kwargs: next(errors))
-    images, labels = np.zeros((120, 64), "float32"), np.zeros(120, int)  # batches of 50, 50 and 20
-    for epoch in (0, 6)[: 2 if kind == "up-down" else 1]:
-        learner.fit(images, labels, epoch, 0, told.append)
-        assert told == pytest.approx([1, 1.5, 2.25])
-        told.clear()
+        errors = itertools.count()  # the number of the step, and of the up-down step
+        monkeypatch.setattr(*method, lambda self, rng, *args, errors=errors, **kwargs: float(next(errors)))
+    points = go(new_run(small(kind)), stop=None if kind == "up-down" else 80)[0]
+    for end, curves in points:
+        for i in range(MACHINES[kind]):
+            steps = [n for n in range(end - EVERY, end) if n // EACH == i]
+            assert curves.get(f"reconstruction_{i + 1}") == (np.mean(steps) if steps else None)
+        if kind == "up-down" and end > 90:
+            assert curves["restoration"] == np.mean(range(max(end - EVERY, 90), end)) - 90
+    assert dict(points)[40].keys() == {"reconstruction_1", "reconstruction_2", "test_error"}
+
+
+def test_rates_and_momentum_are_those_of_the_settings(monkeypatch):
+    told, rates = [], []
+    monkeypatch.setattr(RBM, "contrastive_divergence", lambda self, *args, **kwargs: told.append(kwargs) or 0.0)
+    monkeypatch.setattr(DeepBeliefNetwork, "up_down", lambda self, *args, **kwargs: rates.append(kwargs) or 0.0)
+    go(new_run(small("up-down", rate=0.7, gibbs=4, cd_rate=0.3, slow_start=5)))
+    assert [one["momentum"] for one in told] == 3 * ([0.5] * 5 + [0.9] * 25)
+    assert {(one["rate"], one["decay"]) for one in told} == {(0.3, 2e-4)}
+    np.testing.assert_allclose([one["rate"] for one in rates], np.linspace(0.7, 0, 71)[:70], rtol=1e-6)
+    assert {one["steps"] for one in rates} == {4}
+
+
+def test_no_two_steps_draw_the_same_numbers():
+    """A seed sequence does not see zeros at its end; here none can be taken for another."""
+    drawn = [boltzmann.chance(seed, step).random() for seed in range(3) for step in range(50)]
+    streams = {boltzmann.START, boltzmann.CHANCE, fit.ORDER, fit.CHANGES}
+    assert len(set(drawn)) == 150 and len(streams) == 4 and 0 not in streams
+    drawn += [np.random.default_rng([boltzmann.START, seed]).random() for seed in range(3)]
+    assert len(set(drawn)) == 153
+    assert boltzmann.chance(2, 7).random() == boltzmann.chance(2, 7).random()
 
 
 def test_pretraining_reaches_the_model():
-    recipe = small("pretrained")
-    digits = data.load("digits")
-    keras.utils.set_random_seed(0)
-    learner = recipe.learner(recipe, 1, 8)
-    for epoch in range(4):  # two for each of the two hidden layers
-        learner.fit(recipe.prepare(digits.x_train), digits.y_train, epoch, epoch, lambda loss: None)
-    hidden = [layer for layer in learner.model.layers if layer.name.startswith("hidden")]
-    for layer, rbm in zip(hidden, learner.stack.machines, strict=True):
+    run = new_run(small("pretrained"))
+    go(run, stop=MACHINES["pretrained"] * EACH)
+    hidden = [layer for layer in run.model.layers if layer.name.startswith("hidden")]
+    for layer, rbm in zip(hidden, run.stack.machines, strict=True):
         assert np.array_equal(layer.get_weights()[0], rbm.weights)
         assert np.array_equal(layer.get_weights()[1], rbm.hidden_bias)
+        assert np.abs(rbm.weights).max() > 0.05  # it has left its start
+
+
+def test_the_schedule_runs_over_the_steps_that_the_machines_leave():
+    run = new_run(small("pretrained"))
+    assert run.model.optimizer._learning_rate.decay_steps == STEPS - MACHINES["pretrained"] * EACH
+    go(run)
+    rate = keras.ops.convert_to_numpy(run.model.optimizer.learning_rate)
+    assert int(run.model.optimizer.iterations) == 100 and abs(rate) < 1e-8
+
+
+def test_steps_that_do_not_suffice_are_refused_before_anything_is_touched(tmp_path):
+    for name, steps, least, machines in (("dbn-mnist-backprop", 10800, 10801, 10800), ("dbn-mnist", 5, 36000, 36000)):
+        words = f"steps must be at least {least}, got {steps}: the first {machines} are spent on 3 machines"
+        with pytest.raises(ValueError, match=words):
+            training.train(RECIPES[name], steps=steps, fresh=True, out=tmp_path / "runs", records=tmp_path)
+        for enough in least, RECIPES[name].steps:
+            RECIPES[name].runner().check(RECIPES[name].settings_of(0), enough)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="steps must be at least 61, got 60"):
+        new_run(small("pretrained").changed(steps=60))
+
+
+def test_machines_alone_are_a_run_of_a_belief_network():
+    points, _ = go(new_run(small("up-down").changed(steps=90)))
+    assert [n for n, _ in points] == [20, 40, 60, 80, 90] and "restoration" not in points[-1][1]
+
+
+def relu_net():
+    return keras.Sequential([keras.Input((64,)), keras.layers.Dense(5, "relu"), keras.layers.Dense(10)])
+
+
+def one_layer():
+    return keras.Sequential([keras.Input((64,)), keras.layers.Dense(10)])
+
+
+def with_dropout():
+    dense = keras.layers.Dense
+    return keras.Sequential([keras.Input((64,)), dense(5, "sigmoid"), keras.layers.Dropout(0.5), dense(10)])
+
+
+DBN = "cnnbook.tasks.boltzmann.DeepBeliefNetwork"
+
+
+@pytest.mark.parametrize(("kind", "change", "words"), [
+    ("up-down", {"network": {"of": DBN, "sizes": [64, 5, 5, 5], "labels": 4}}, "labels must be 10, one for each class"),
+    ("up-down", {"network": {"of": DBN, "sizes": [64, 5], "labels": 10}}, "settings.network: sizes must be three or"),
+    ("up-down", {"network": {"of": DBN, "size": [64, 5], "labels": 10}}, "settings.network.size is not known"),
+    ("up-down", {"input": "test_boltzmann.thin"}, r"settings.input must give rows of 64 values.* got \(500, 63\)"),
+    ("up-down", {"input": "test_boltzmann.bright"}, "settings.input must give rows of 64 values from 0 to 1.* to 2"),
+    ("pretrained", {"input": "test_boltzmann.thin"}, "settings.input must give rows of 64 values"),
+    ("pretrained", {"input": "test_boltzmann.bright"}, "settings.input must give rows of 64 values from 0 to 1"),
+    ("pretrained", {"network": {"of": "test_boltzmann.relu_net"}}, "all but the last with the activation sigmoid"),
+    ("pretrained", {"network": {"of": "test_boltzmann.one_layer"}}, "a chain of two Dense layers or more"),
+    ("pretrained", {"network": {"of": "test_boltzmann.with_dropout"}}, "a chain of two Dense layers or more"),
+    ("pretrained", {"start": "test_boltzmann.rows"}, "settings.start"),
+    ("up-down", {"loss": "test_boltzmann.rows"}, "settings.loss is not known"),
+])  # fmt: skip
+def test_a_network_and_an_input_that_do_not_fit_are_refused(kind, change, words):
+    with pytest.raises(ValueError, match=words):
+        new_run(small(kind, **change))
+
+
+COUNTS = [-1, 2.5, 2.0, "2", None, True, [2]]
+RATES = [0, -1, "2", None, True, [2], float("inf"), float("nan")]
+
+
+@pytest.mark.parametrize(("kind", "name", "bad"), [
+    (kind, name, bad)
+    for kind in ("up-down", "pretrained")
+    for names, values in ((("pretrain", "batch_size"), [0, *COUNTS]), (("slow_start",), COUNTS), (("cd_rate",), RATES))
+    for name in names for bad in values
+] + [("up-down", "gibbs", bad) for bad in [0, *COUNTS]] + [("up-down", "rate", bad) for bad in RATES])  # fmt: skip
+def test_a_setting_that_is_not_allowed_is_named(kind, name, bad):
+    with pytest.raises(ValueError, match=rf"^small\.settings\.{name}: input should be .*, got "):
+        small(kind, **{name: bad}).runner()
+
+
+def test_a_checkpoint_of_other_sizes_is_refused(straight):
+    kind, run, _ = straight
+    values = [value.copy() for value in run.values()]
+    with pytest.raises(ValueError, match="an array has the shape"):
+        new_run(small(kind)).assign([values[0][:1], *values[1:]])
+
+
+def test_the_old_place_still_leads_here():
+    with pytest.warns(DeprecationWarning, match=r"cnnbook\.boltzmann is now cnnbook\.tasks\.boltzmann"):
+        old = importlib.reload(importlib.import_module("cnnbook.boltzmann"))
+    assert old.RBM is RBM and old.DeepBeliefNetwork is DeepBeliefNetwork and old.sample is sample
 
 
 def test_the_classifier_has_the_papers_parameters():
@@ -297,9 +496,6 @@ def test_bad_input_is_named(call, words):
     ("labels", lambda rng, n: DeepBeliefNetwork((16, 4, 4), n, rng)),
     ("steps", lambda rng, n: network().generate(rng, [1], n)),
     ("steps", lambda rng, n: network().up_down(rng, np.ones((1, 16)), np.eye(4)[:1], rate=0.1, steps=n)),
-    ("pretrain", lambda rng, n: learners.UpDown(small("up-down"), 1, 99, pretrain=n, cd_rate=1, rate=1, gibbs=1)),
-    ("gibbs", lambda rng, n: learners.UpDown(small("up-down"), 1, 99, pretrain=1, cd_rate=1, rate=1, gibbs=n)),
-    ("pretrain", lambda rng, n: learners.Pretrained(small("pretrained"), 1, 99, pretrain=n, cd_rate=1)),
 ])  # fmt: skip
 def test_a_number_that_is_no_whole_one_is_named(name, call, bad):
     with pytest.raises(ValueError, match=f"^{name} must be a whole number of at least [01], got "):

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-COMMANDS = ["list", "summary", "audit", "train", "data list", "data fetch", "data check"]
+COMMANDS = ["list", "summary", "audit", "train", "show", "plot", "data list", "data fetch", "data check"]
 
 
 @pytest.fixture(autouse=True)
@@ -43,20 +43,47 @@ def process(*words, code="from cnnbook import __main__; __main__.main()", **kwar
     return subprocess.Popen([sys.executable, "-c", code, *words], **kwargs)
 
 
-def tiny(epochs=1):
-    """A recipe that takes seconds: a softmax on the embedded digits."""
-    return recipes.Recipe(
-        "tiny", "A softmax on the embedded digits",
-        lambda: keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]),
-        "digits", lambda images: (images / 16).astype("float32")[..., None], lambda steps: keras.optimizers.Adam(0.01),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True), epochs=epochs, batch_size=64, seeds=(0, 1),
-        paper={"metric": "test_error", "value": 0.05, "source": "Nobody2026"},
-    )  # fmt: skip
+def softmax():
+    """A softmax on the embedded digits, without its exponentials."""
+    return keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)])
+
+
+def parts(**changes):
+    """A recipe that takes seconds, as a file of one's own has it."""
+    return {
+        "description": "A softmax on the embedded digits", "data": {"name": "digits"},
+        "settings": {
+            "network": "test_main.softmax", "batch_size": 64, "loss": "test_main.criterion",
+            "optimizer": {"of": "keras.optimizers.Adam", "learning_rate": 0.01},
+        },
+        "steps": 40, "every": 20, "seeds": [0, 1],
+        "paper": {"metric": "test_error", "value": 0.05, "source": "Nobody2026"},
+    } | changes  # fmt: skip
+
+
+def criterion(labels, scores):
+    return keras.losses.sparse_categorical_crossentropy(labels, scores, from_logits=True)
+
+
+def tiny(**changes):
+    return training.Recipe.check({"name": "tiny"} | parts(**changes), "tiny")
 
 
 @pytest.fixture
 def recipe(monkeypatch):
     monkeypatch.setitem(recipes.RECIPES, "tiny", tiny())
+
+
+@pytest.fixture
+def record(tmp_path):
+    """A record of two seeds in records/, as a file; returns it."""
+    curves = {"step": [10, 20], "loss": [2.0, 1.0], "test_error": [0.4, 0.25]}
+    runs = [{"seed": s, "metrics": {"test_error": 0.25}, "history": dict(curves)} for s in (0, 1)]
+    made = {"name": "made", "short": False, "runs": runs,
+            "paper": {"metric": "test_error", "value": 0.125, "source": "Nobody2026"}}  # fmt: skip
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "made.json").write_text(json.dumps(made), encoding="utf-8")
+    return made
 
 
 # Help and usage -------------------------------------------------------------------------------------------------------
@@ -97,15 +124,31 @@ def test_version():
         (["train", "lenet5-mnist", "--seeds", "1,01"], ["'--seeds'", "different", "got '1,01'"]),
         (["train", "lenet5-mnist", "--seeds", str(2**32)], ["'--seeds'", "2**32 - 1", "got '4294967296'"]),
         (["train", "lenet5-mnist", "--seeds="], ["'--seeds'", "such as 0,1,2", "got ''"]),
-        (["train", "lenet5-mnist", "--epochs", "0"], ["'--epochs'", "at least 1", "got '0'"]),
-        (["train", "lenet5-mnist", "--epochs", "9" * 5000], ["'--epochs'", "at least 1"]),
+        (["train", "lenet5-mnist", "--steps", "0"], ["'--steps'", "at least 1", "got '0'"]),
+        (["train", "lenet5-mnist", "--steps", "9" * 5000], ["'--steps'", "at least 1"]),
         (["train", "lenet5-mnist", "--seeds", "9" * 5000], ["'--seeds'", "2**32 - 1"]),
-        (["train", "lenet5-mnist", "--epochs", "many"], ["'--epochs'", "at least 1", "got 'many'"]),
+        (["train", "lenet5-mnist", "--steps", "many"], ["'--steps'", "at least 1", "got 'many'"]),
         (["train", "lenet5-mnist", "--resume", "--fresh"], ["--resume", "--fresh", "one of them"]),
-        (["train", "dbn-mnist-backprop", "--epochs", "5"], ["'--epochs'", "at least 19, got 5", "3 machines"]),
-        (["train", "dbn-mnist-backprop", "--epochs", "18"], ["'--epochs'", "at least 19, got 18"]),
-        (["train", "dbn-mnist", "--epochs", "59", "--fresh"], ["'--epochs'", "at least 60, got 59"]),
-        (["train", "committee-mnist", "--seeds", "0,1,2,3,4,5,6,7"], ["--seeds", "at most 7", "got 8"]),
+        (["train", "lenet5-mnist", "--epochs", "2"], ["'--epochs'", "use --steps", "show RECIPE"]),
+        (["train", "lenet5-mnist", "--folder", "x"], ["'--folder'", "use --out"]),
+        (["train", "committee-mnist", "--seeds", "0,1,7"], ["among [0, 1, 2, 3, 4, 5, 6]", "got [0, 1, 7]"]),
+        (["train", "lenet5-mnist", "--set", "batch_size"], ["'--set'", "must be key=value", "got 'batch_size'"]),
+        (["train", "lenet5-mnist", "--set", "=3"], ["'--set'", "must be key=value", "got '=3'"]),
+        (["train", "lenet5-mnist", "--set", "x=[1"], ["'--set'", "x=[1: it is no YAML"]),
+        (["train", "lenet5-mnist", "--set", "x=.nan"], ["'--set'", "x=.nan: it must hold what JSON can say"]),
+        (["train", "lenet5-mnist", "--set", "x=1", "--set", "x=2"], ["'--set'", "must give x once"]),
+        (["train", "lenet5-mnist", "--set", "bach_size=1"], ["settings.bach_size is not known; allowed: network, loss,",
+                                                             "Nearest: batch_size"]),
+        (["train", "lenet5-mnist", "--set", "batch_size=0"], ["settings.batch_size", "equal to 1, got 0"]),
+        (["train", "lenet5-mnist", "--set", "data.name=mnits"], ["data", "one of digits, mnist,", "'mnits'"]),
+        (["train", "tiny", "--set", "optimizer.lerning_rate=0.1"], ["lerning_rate", "Adam"]),
+        (["train", "tiny", "--precision", "half"], ["settings.precision", "'mixed_bfloat16'", "got 'half'"]),
+        (["train", "tiny", "--precision", "float32", "--set", "precision=float32"], ["--precision", "one of them"]),
+        (["train", "dbn-mnist-backprop", "--steps", "10800"], ["10800"]),
+        (["train", "mine.yml"], ["'RECIPE'", "mine.yml cannot be read", "No such file"]),
+        (["show", "lenet5-mnits"], ["'RECIPE'", "got 'lenet5-mnits'", "Nearest: lenet5-mnist"]),
+        (["plot"], ["RECORD"]),
+        (["plot", "lenet5-mnist", "--out", "curves.txt"], ["'--out'", "must end in .png or .svg, got 'curves.txt'"]),
         (["data", "fetch", "mnits"], ["'NAME", "must be one of digits, mnist,", "got 'mnits'", "Nearest: mnist"]),
         (["data", "fetch", "digits", "mnits"], ["got 'mnits'"]),
         (["data", "fetch"], ["NAME"]),
@@ -114,7 +157,7 @@ def test_version():
         (["list", "--plian"], ["--plian"]),
     ],
 )
-def test_wrong_use_names_argument_given_and_allowed(words, parts):
+def test_wrong_use_names_argument_given_and_allowed(words, parts, recipe):
     code, shown, errors = call(*words)
     assert (code, shown) == (2, "")
     assert all(part in errors for part in parts), errors
@@ -217,12 +260,17 @@ def test_train_writes_the_record_and_says_what_was_reached(recipe, tmp_path):
 def test_options_reach_the_training(recipe, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     code, shown, errors = call(
-        "train", "tiny", "--seeds", "3, 2", "--epochs", "2", "--validate", "--quiet", "--folder", "~/elsewhere"
-    )
+        "train", "tiny", "--seeds", "3, 2", "--steps", "30", "--set", "batch_size=32", "--set",
+        "optimizer.learning_rate=1e-3", "--validate", "--quiet", "--out", "~/elsewhere", "--precision", "mixed_bfloat16"
+    )  # fmt: skip
     assert (code, errors) == (0, "")
     (path,) = (tmp_path / "elsewhere").glob("*/record.json")
     record = json.loads(path.read_text(encoding="utf-8"))
-    assert [run["seed"] for run in record["runs"]] == [3, 2] and record["epochs"] == 2 and record["short"] is True
+    assert [run["seed"] for run in record["runs"]] == [3, 2] and record["short"] is True
+    assert all(run["history"]["step"] == [20, 30] for run in record["runs"]) and record["recipe"]["steps"] == 30
+    settings = record["recipe"]["settings"]
+    assert (settings["batch_size"], settings["precision"]) == (32, "mixed_bfloat16")
+    assert settings["optimizer"]["learning_rate"] == 0.001
     assert "training images only" in record["data"]["split"]
     assert "a short run" in shown and not (tmp_path / "records").exists()
     assert call("train", "tiny", "--quiet", "--records", "~/all")[0] == 0
@@ -259,26 +307,155 @@ def test_a_terminal_without_the_sign_of_a_size_shows_the_table(monkeypatch):
     assert "28?28?6" in shown and errors == ""
 
 
-def test_ctrl_c_ends_training_with_one_line_and_130(tmp_path):
-    code = (
+@pytest.mark.parametrize(("number", "by", "code"), [(signal.SIGINT, "Ctrl-C", 130), (signal.SIGTERM, "SIGTERM", 143)])
+def test_a_signal_ends_training_with_one_line(number, by, code, tmp_path):
+    program = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from cnnbook import backend, __main__, recipes; import test_main\n"
-        "recipes.RECIPES['tiny'] = test_main.tiny(epochs=100_000); __main__.main()"
+        "from cnnbook import backend, __main__, recipes; from cnnbook.training import run; import test_main\n"
+        "run.AT_LEAST = 0\n"
+        "recipes.RECIPES['tiny'] = test_main.tiny(steps=10_000_000); __main__.main()"
     )
-    training = process("train", "tiny", "--seeds", "0", "--quiet", code=code)
+    training = process("train", "tiny", "--seeds", "0", "--quiet", code=program)
     until = time.monotonic() + 120
-    while not (checkpoints := list(tmp_path.glob("runs/*/seed-0/checkpoint.npz"))) and time.monotonic() < until:
+    while not list(tmp_path.glob("runs/*/seed-0/step-*.npz")) and time.monotonic() < until:
         assert training.poll() is None, training.stderr.read()
         time.sleep(0.1)
-    training.send_signal(signal.SIGINT)
+    training.send_signal(number)
     shown, errors = training.communicate(timeout=180)
-    assert training.returncode == 130
+    assert training.returncode == code
     assert errors.splitlines() == [
-        "Stopped by Ctrl-C. The epochs that had ended are kept in runs: the same with --resume goes on."
+        f"Stopped by {by}. Where it stood is kept in runs: the same with --resume goes on."
     ]
-    with np.load(checkpoints[0]) as checkpoint:
-        assert json.loads(str(checkpoint["note"]))["epoch"] >= 1
-    assert shown == "" and [p.name for p in checkpoints[0].parent.iterdir()] == ["checkpoint.npz"]
+    newest = max(tmp_path.glob("runs/*/seed-0/step-*.npz"))
+    with np.load(newest) as checkpoint:
+        assert json.loads(str(checkpoint["note"]))["step"] == int(newest.stem.removeprefix("step-")) >= 20
+    assert shown == "" and {p.suffix for p in newest.parent.iterdir()} <= {".npz", ""}  # the lock has no ending
+
+
+def test_a_file_of_ones_own_is_trained(tmp_path):
+    one = tmp_path / "elsewhere" / "one.yml"
+    one.parent.mkdir()
+    (one.parent / "beside_it.py").write_text("from test_main import softmax as mine", encoding="utf-8")
+    own = parts(seeds=[5])
+    own["settings"] |= {"network": "beside_it.mine"}
+    one.write_text(json.dumps({"first": own, "second": parts(seeds=[6])}), encoding="utf-8")
+    code, _, errors = call("train", f"{one}:first", "--quiet")
+    assert (code, errors) == (0, "")
+    assert [run["seed"] for run in training.read_record("first", "records")["runs"]] == [5]
+    one.write_text(json.dumps({"name": "third", **parts(seeds=[7])}), encoding="utf-8")
+    assert call("show", str(one), "--json")[0] == 0
+    assert json.loads(call("show", str(one), "--json")[1])["name"] == "third"
+
+
+@pytest.mark.parametrize(("given", "content", "told"), [
+    ("own.yml", {"a": 1}, "mapping"),
+    ("own.yml", {"a": {"steps": 3}}, "a.every is missing"),
+    ("own.yml", {"a": {"steps": 3, "every": 1, "stepps": 1}}, "a.stepps is not known; allowed: name,"),
+    ("own.yml", {"a": {"steps": 3, "every": 1}, "b": {"steps": 3, "every": 1}}, "recipes: own.yml:a, own.yml:b"),
+    ("own.yml:c", {"a": {"steps": 3, "every": 1}}, "must be one of a, got 'c'"),
+    ("own.yml", {"lenet5-mnist": {"steps": 3, "every": 1}}, "lenet5-mnist is the name of a recipe of the book"),
+])  # fmt: skip
+def test_a_file_that_is_no_recipe_is_refused(given, content, told, tmp_path):
+    (tmp_path / "own.yml").write_text(json.dumps(content), encoding="utf-8")
+    code, shown, errors = call("train", given)
+    assert (code, shown) == (2, "") and told in " ".join(errors.split()), errors
+
+
+def test_tensorboard_is_passed_on(recipe, monkeypatch):
+    asked = {}
+
+    def train(recipe, **kwargs):
+        asked.update(kwargs)
+        raise training.TrainingError("enough")
+
+    monkeypatch.setattr(training, "train", train)
+    assert call("train", "tiny", "--tensorboard", "board")[0] == 1
+    assert asked["tensorboard"] == Path("board") and asked["progress"] is True
+
+
+# Recipes and records --------------------------------------------------------------------------------------------------
+
+
+def test_show_prints_a_recipe_file_and_explains_it(tmp_path):
+    code, shown, errors = call("show", "lenet5-mnist", "--set", "batch_size=64")
+    assert (code, errors) == (0, "")
+    assert "An epoch is 937.5 steps: 60,000 training images, 64 a step." in shown
+    assert all(f"# {name}" in shown for name in ("batch_size", "augment", "precision", "vary"))  # explained
+    assert 'precision: "float32"' in shown.split("at the default:")[1]
+    (tmp_path / "mine.yml").write_text(shown.replace("name: lenet5-mnist", "name: mine"), encoding="utf-8")
+    mine, theirs = training.read("mine.yml")["mine"], recipes.RECIPES["lenet5-mnist"]
+    assert mine == theirs.with_settings({"batch_size": 64}).changed(name="mine")
+    code, shown, errors = call("show", "lenet5-mnist", "--json")
+    assert (code, errors) == (0, "") and json.loads(shown) == theirs.plain()
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_every_recipe_can_be_shown(name):
+    code, shown, errors = call("show", name)
+    assert (code, errors) == (0, "") and f"name: {name}" in shown and "An epoch is" in shown
+
+
+def _panels(monkeypatch, *words):
+    """The axes of what `plot` draws: for each panel its lines, label -> (steps, values)."""
+    drawn = []
+    draw = program._curves
+    monkeypatch.setattr(program, "_curves", lambda *given: drawn.append(draw(*given)) or drawn[-1])
+    code, shown, errors = call("plot", *words)
+    assert (code, errors) == (0, ""), errors
+    return list(drawn[0].axes), shown
+
+
+def test_plot_draws_each_seed_their_mean_and_the_paper(record, tmp_path, monkeypatch):
+    (loss, error), shown = _panels(monkeypatch, "made")
+    assert shown == "made.png: made\n" and (tmp_path / "made.png").read_bytes()[:4] == b"\x89PNG"
+    assert (loss.get_ylabel(), error.get_ylabel(), error.get_xlabel()) == ("loss", "test error", "step")
+    lines = {line.get_label(): line for line in error.lines}
+    assert list(lines["made (mean of 2)"].get_xdata()) == [10, 20]
+    assert list(lines["made (mean of 2)"].get_ydata()) == [0.4, 0.25]
+    paper = lines["Nobody2026: 12.5%"]
+    assert set(paper.get_ydata()) == {0.125} and paper.get_linestyle() == "--"
+    thin = [line for line in error.lines if line.get_linewidth() < 1]
+    assert len(thin) == 2 and len(loss.lines) == 3  # the paper has no loss
+
+
+def test_plot_of_several_records_and_runs(record, tmp_path, monkeypatch):
+    short = record | {"name": "other", "short": True}
+    (tmp_path / "record.json").write_text(json.dumps(short), encoding="utf-8")
+    run = {"seed": 4, "plan": {"name": "third"}, "history": {"step": [1, 2], "test_error": [0.9, None]}}
+    (tmp_path / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    words = ("record.json", "run.json", "--curve", "test_error", "--log", "--out", "a.svg")
+    (error,), shown = _panels(monkeypatch, *words)
+    labels = {line.get_label() for line in error.lines if not line.get_label().startswith("_")}
+    assert labels == {"other (mean of 2)", "third seed 4"}  # a shortened run stands beside no paper
+    assert error.get_yscale() == "log" and "a.svg: other, third seed 4" in shown
+    assert "<svg" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+    (error,), _ = _panels(monkeypatch, "records/made.json", "made", "--curve", "test_error")
+    assert len([line for line in error.lines if not line.get_label().startswith("_")]) == 3
+
+
+def test_plot_needs_no_display(record, tmp_path, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    monkeypatch.setenv("DISPLAY", ":77")  # there is none
+    running = process("plot", "made")
+    assert running.communicate(timeout=180) == ("made.png: made\n", "") and (tmp_path / "made.png").exists()
+
+
+@pytest.mark.parametrize(("change", "words", "told"), [
+    ({}, ["mad"], "there is no records/mad.json; make it by: python -m cnnbook train mad. In records/ there are: made"),
+    ({}, ["made", "--curve", "accuracy"], "made has no curve accuracy; it has: loss, test_error"),
+    ({}, ["nowhere.json"], "nowhere.json"),
+    ({"runs": [{"history": {}}]}, ["made"], "made has no curves against steps that its seeds share; it has: none"),
+    ({"runs": [{"history": {"loss": [1.0]}}]}, ["made"], "against steps that its seeds share; it has: ['loss']"),
+    ({"runs": [{"history": {"step": [1], "loss": [1.0]}}, {"history": {"step": [2], "loss": [1.0]}}]}, ["made"],
+     "against steps that its seeds share"),
+    ({"runs": None}, ["made"], "made must be a record.json or a run.json"),
+    ({"runs": []}, ["made"], "made has no curves"),
+])  # fmt: skip
+def test_plot_says_what_is_wrong(change, words, told, record, tmp_path):
+    (tmp_path / "records" / "made.json").write_text(json.dumps(record | change), encoding="utf-8")
+    code, shown, errors = call("plot", *words)
+    assert (code, shown) == (1, "") and errors.startswith("Error: ") and told in errors, errors
+    assert not list(tmp_path.glob("*.png"))
 
 
 # Data -----------------------------------------------------------------------------------------------------------------

@@ -1,310 +1,575 @@
-"""training.py: records, resuming after a kill, and every clear end that a run can come to."""
+"""training: a run and its checkpoints, resuming after every kind of end, and the record that is made of it."""
 
-from cnnbook import backend, files, learners, recipes, training
+from cnnbook import backend, data, training
+from cnnbook.training import fit, record, run
 
 import contextlib
 import dataclasses
 import errno
 import json
-import math
 import os
 import random
-import re
+import resource
+import shutil
 import signal
 import subprocess
 import sys
-import time
-from functools import partial
+import tempfile
 from pathlib import Path
 
 import keras
+import kill_at_random
 import numpy as np
 import pytest
-from small_recipe import SMALL, prepare
+import small_recipe
+from kill_at_random import PROGRAM, differences, newest
+from small_recipe import QUICK, SEED, signalled
 
-PROGRAM = Path(__file__).with_name("small_recipe.py")
+HERE = "test_training"  # recipes name this file's functions by their dotted names
+CALLS = []  # of one of them
+DIGITS = data.load("digits")
+
+CUTMIX = {
+    "mix": {"of": "cnnbook.data.augment.cutmix", "alpha": 1.0},
+    "one_hot": True,
+    "loss": {"of": "keras.losses.CategoricalCrossentropy", "from_logits": True, "label_smoothing": 0.1},
+    "curves": ["keras.metrics.CategoricalAccuracy"],
+}
+AVERAGED = {"optimizer.use_ema": True, "optimizer.ema_momentum": 0.9, "optimizer.gradient_accumulation_steps": 2}
+CASES = {
+    "float16, EMA, accumulation, cutmix": {"precision": "mixed_float16", **AVERAGED, **CUTMIX},
+    "bfloat16, momentum, EMA written over, mean of views": {
+        "precision": "mixed_bfloat16",
+        "optimizer": {"of": "keras.optimizers.SGD", "learning_rate": 0.05, "momentum": 0.9, "nesterov": True,
+                      "use_ema": True, "ema_overwrite_frequency": 5, "global_clipnorm": 1.0},
+        "views": "cnnbook.data.augment.mirrored",
+    },
+}  # fmt: skip
+
+
+def train(folder, recipe=QUICK, **how):
+    """A run of one seed, its record in the same folder."""
+    return training.train(recipe, **({"seeds": [SEED], "out": folder, "records": folder} | how))
 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
-    """One run of five epochs that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("unbroken")
-    return training.train(SMALL, seeds=[3], folder=folder)
+    """A run that nothing disturbed."""
+    return train(tmp_path_factory.mktemp("unbroken"))
 
 
-def weights(folder):
-    with np.load(next(Path(folder).rglob("checkpoint.npz"))) as file:
-        return {key: file[key] for key in file.files if key != "note"}, json.loads(str(file["note"]))
+@pytest.fixture
+def copy(tmp_path, unbroken):
+    """A copy of the unbroken run's folder, to do harm to."""
+    shutil.copytree(unbroken.path.parent, tmp_path / "copy" / "small")
+    return tmp_path / "copy"
 
 
-def start(folder, *flags):
-    return subprocess.Popen(
-        [sys.executable, PROGRAM, folder, *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+@pytest.fixture(scope="module")
+def learner():
+    """What trains, unlike any checkpoint."""
+    with backend.randomness_kept():
+        return fit.Fit(QUICK.settings_of(SEED), DIGITS, QUICK.steps, QUICK.every, SEED)
 
 
-def stop_after_an_epoch(folder, signum):
-    """Start the program, send the signal once a checkpoint stands, and return its exit code and output."""
-    process = start(folder)
-    until = time.monotonic() + 600
-    while not list(Path(folder).rglob("checkpoint.npz")):
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < until, "no checkpoint after ten minutes"
-        time.sleep(0.005)
-    process.send_signal(signum)
-    output, _ = process.communicate(timeout=600)
-    return process.returncode, output
+def one_run(folder):
+    return run.Run(QUICK, SEED, DIGITS, folder / "small" / f"seed-{SEED}")
 
 
-@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
-def test_resumed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, unbroken, signum):
-    code, _ = stop_after_an_epoch(tmp_path, signum)
-    assert code != 0
-    _, note = weights(tmp_path)
-    assert 1 <= note["epoch"] < SMALL.epochs, "the run ended before the signal came"
-
-    process = start(tmp_path, "--resume")
-    output, _ = process.communicate(timeout=600)
-    assert process.returncode == 0, output
-    resumed, note = weights(tmp_path)
-    expected, _ = weights(unbroken.path.parent)
-    assert note["epoch"] == SMALL.epochs
-    assert resumed.keys() == expected.keys()
-    for key in expected:
-        np.testing.assert_array_equal(resumed[key], expected[key])
+def files(folder):
+    """Each file below the folder, but for the locks: name -> bytes."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != "lock"}
 
 
-def test_ctrl_c_that_a_library_swallows_still_stops(tmp_path):
-    """JAX, for one, can lose the exception when it comes inside a callback."""
+def told(found):
+    """A record without what differs between two makings of the same: time and day."""
+    runs = [{key: value for key, value in one.items() if key != "seconds"} for one in found["runs"]]
+    return {key: value for key, value in found.items() if key != "date"} | {"runs": runs}
 
-    def deaf(labels, scores):
-        with contextlib.suppress(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.01)
-        return SMALL.loss(labels, scores)
 
-    before = signal.getsignal(signal.SIGINT)
+# Stopped and gone on --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "codes", "at"),
+    [
+        (signal.SIGKILL, {-signal.SIGKILL}, 8),  # the last point of the curves
+        (signal.SIGTERM, {143}, 13),  # the step itself
+        (signal.SIGINT, {-signal.SIGINT, 130}, 13),
+    ],
+)
+def test_a_process_that_a_signal_ends_is_gone_on_with_to_the_same_end(tmp_path, unbroken, number, codes, at):
+    ended = subprocess.run([sys.executable, PROGRAM, tmp_path, "--signal", str(int(number)), "13"], timeout=600,
+                           capture_output=True, text=True, check=False)  # fmt: skip
+    assert ended.returncode in codes, ended.stderr
+    assert newest(tmp_path) == at
+    assert not list(tmp_path.rglob("run.json"))
+    again = train(tmp_path, resume=True)
+    assert differences(tmp_path, unbroken.path.parent) == []
+    assert told(again.record) == told(unbroken.record)
+
+
+@pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
+def test_a_run_stopped_between_two_points_of_its_curves_ends_as_an_unbroken_one(tmp_path, settings):
+    recipe = QUICK.with_settings(settings)
+    whole = train(tmp_path / "whole", recipe)
+    for at in (13, 19):
+        with signalled([signal.SIGINT], at), pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "broken", recipe, resume=True)
+        assert newest(tmp_path / "broken") == at
+    again = train(tmp_path / "broken", recipe, resume=True)
+    assert differences(tmp_path / "broken", tmp_path / "whole") == []
+    assert told(again.record) == told(whole.record)
+    for one, other in zip(whole.models[0].get_weights(), again.models[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    read = train(tmp_path / "whole", recipe, resume=True)  # where Keras keeps averages, they are the weights
+    for one, other in zip(whole.models[0].get_weights(), read.models[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
+def test_kills_at_random_times():
+    assert kill_at_random.main(3, seed=1) == 0
+
+
+def test_what_kill_at_random_compares_can_differ(tmp_path, unbroken, copy):
+    assert differences(copy, unbroken.path.parent) == []
+    path = copy / "small" / "seed-3" / "step-000000024.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["00001"] = np.nextafter(arrays["00001"], np.float32(9))  # the last bit of the first kernel
+    note = json.loads(str(arrays["note"]))
+    note["history"]["loss"][0] += 1e-6
+    np.savez(path, **arrays | {"note": json.dumps(note)})
+    assert differences(copy, unbroken.path.parent) == ["array 00001", "history"]
+
+
+def test_another_seed_ends_otherwise(tmp_path, unbroken):
+    train(tmp_path, seeds=[4])
+    assert {"array 00001", "history"} < set(differences(tmp_path, unbroken.path.parent))
+
+
+def test_a_run_that_has_ended_is_read_and_not_repeated(copy, unbroken, monkeypatch):
+    monkeypatch.setattr(fit.Fit, "batches", None)  # no step can be made
+    before = files(copy)
+    again = train(copy, resume=True)
+    assert told(again.record) == told(unbroken.record)
+    assert again.record["runs"][0]["seconds"] == unbroken.record["runs"][0]["seconds"]
+    for one, other in zip(unbroken.models[0].get_weights(), again.models[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    after = files(copy)
+    assert all(after[name] == content for name, content in before.items() if "seed-" in name)
+
+
+def test_a_run_killed_behind_its_last_step_is_finished(copy, unbroken):
+    (copy / "small" / "seed-3" / "run.json").unlink()
+    train(copy, resume=True)
+    assert differences(copy, unbroken.path.parent) == []
+
+
+# Signals --------------------------------------------------------------------------------------------------------------
+
+
+def handlers():
+    return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "ends", "at"),
+    [
+        ([signal.SIGTERM], training.Stopped, 5),
+        ([signal.SIGTERM, signal.SIGTERM], training.Stopped, 5),
+        ([signal.SIGINT, signal.SIGTERM], KeyboardInterrupt, 5),
+        ([signal.SIGINT, signal.SIGINT], KeyboardInterrupt, 0),  # the second comes through at once
+    ],
+)
+def test_signals_end_a_run_and_handlers_are_given_back(tmp_path, numbers, ends, at):
+    before = handlers()
+    with signalled(numbers, 5), pytest.raises(ends) as raised:
+        train(tmp_path)
+    assert newest(tmp_path) == at
+    assert handlers() == before
+    if ends is training.Stopped:
+        assert raised.value.code == 143
+
+
+def test_a_signal_that_the_caller_handles_is_the_callers(tmp_path):
+    heard, before = [], handlers()
+    signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        with signalled([signal.SIGTERM], 5):
+            train(tmp_path)
+    finally:
+        signal.signal(signal.SIGTERM, before[1])
+    assert heard == [signal.SIGTERM]
+    assert newest(tmp_path) == QUICK.steps
+
+
+def deaf(images):
+    """An input during which Ctrl-C comes, in a thread that reads examples."""
+    CALLS.append(1)
+    if len(CALLS) == 3:
+        os.kill(os.getpid(), signal.SIGINT)
+    return small_recipe.grey(images)
+
+
+def test_ctrl_c_outside_a_callback_is_kept_until_a_step_has_ended(tmp_path):
+    CALLS.clear()
     with pytest.raises(KeyboardInterrupt):
-        training.train(dataclasses.replace(SMALL, loss=deaf), seeds=[3], folder=tmp_path)
-    assert list(tmp_path.rglob("*.npz")) == []  # it stopped in the first epoch
-    assert signal.getsignal(signal.SIGINT) is before
+        train(tmp_path, QUICK.with_settings({"input": f"{HERE}.deaf"}))
+    assert newest(tmp_path) < QUICK.steps
 
 
-def test_another_seed_gives_other_weights(tmp_path, unbroken):
-    training.train(SMALL, seeds=[4], folder=tmp_path)
-    other, _ = weights(tmp_path)
-    expected, _ = weights(unbroken.path.parent)
-    assert not all(np.array_equal(other[key], expected[key]) for key in expected)
+# Damage ---------------------------------------------------------------------------------------------------------------
+
+DAMAGE = {
+    "truncated": lambda content: content[:-2000],
+    "empty": lambda content: b"",
+    "a bit flipped": lambda content: content[:5000] + bytes([content[5000] ^ 4]) + content[5001:],
+    "another file": lambda content: b"not a checkpoint" * 500,
+}
+LAST = "step-000000024.npz"
 
 
-def test_a_checkpoint_holds_the_state_of_random_layers():
-    learner = SMALL.learner(SMALL, 10, 1)
-    (dropout,) = [layer for layer in learner.model.layers if isinstance(layer, keras.layers.Dropout)]
-    assert any(v is dropout.seed_generator.state for v in learner._variables())
+def harm(path, change):
+    path.write_bytes(change(path.read_bytes()))
 
 
-def test_the_record_follows_the_schema(unbroken):
-    record = json.loads(unbroken.path.read_text(encoding="utf-8"))
-    assert record == unbroken.record
-    assert record["short"] is True  # one seed of the recipe's two
-    assert record["data"]["name"] == "digits" and len(record["data"]["sha256"]) == 64
-    assert record["versions"].keys() >= {"python", "keras", backend.name(), "numpy"}
-    (run,) = record["runs"]
-    assert run["seed"] == 3 and run["seconds"] > 0
-    assert len(run["history"]["loss"]) == len(run["history"]["test_error"]) == SMALL.epochs
-    assert run["history"]["loss"][-1] < run["history"]["loss"][0]
-    assert run["metrics"]["test_error"] == pytest.approx(run["history"]["test_error"][-1], abs=1e-6)
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(copy, unbroken):
+    folder = copy / "small" / "seed-3"
+    harm(folder / LAST, DAMAGE["truncated"])
+    with pytest.warns(UserWarning, match=rf"{LAST} \(.*\)\. Going on from step-000000016.npz, the one before"):
+        train(copy, resume=True)
+    assert differences(copy, unbroken.path.parent) == []
 
 
-def test_a_full_run_writes_into_records_and_reads_back(tmp_path):
-    recipe = dataclasses.replace(SMALL, epochs=1)
-    result = training.train(recipe, folder=tmp_path / "runs", records=tmp_path / "records")
-    assert result.path == tmp_path / "records" / "small.json"
-    assert result.record["short"] is False and [run["seed"] for run in result.record["runs"]] == [0, 1]
-    assert training.read_record("small", tmp_path / "records") == result.record
-    with pytest.raises(FileNotFoundError, match="python -m cnnbook train absent"):
-        training.read_record("absent", tmp_path / "records")
+@pytest.mark.parametrize("change", DAMAGE.values(), ids=DAMAGE)
+def test_every_damage_is_noticed(copy, learner, change):
+    there = one_run(copy)
+    harm(there.folder / LAST, change)
+    with pytest.warns(UserWarning, match=f"damaged: .*{LAST}"):
+        assert there._restored(learner)["step"] == 16
+    harm(there.folder / "step-000000016.npz", change)
+    with pytest.raises(training.TrainingError, match=r"no checkpoint can be read: .*24.npz.*16.npz.*by --fresh"):
+        there._restored(learner)
 
 
-def test_validating_never_looks_at_the_test_images(tmp_path, monkeypatch):
-    real = training.data.load("digits")
-    blind = dataclasses.replace(real, x_test=None, y_test=None)
-    monkeypatch.setattr(training.data, "load", lambda name: blind)
-    recipe = dataclasses.replace(SMALL, epochs=1)
-    result = training.train(recipe, validate=True, folder=tmp_path, records=tmp_path / "records")
-    assert result.record["data"]["split"] == "training images only: the first 1,198 / the last 239"
-    assert result.record["short"] is True and not (tmp_path / "records").exists()
+@pytest.mark.parametrize("note", ["[1]", '{"step": 1}', '{"plan": {}}', "no JSON", None])
+def test_a_checkpoint_with_a_damaged_note_is_damaged(copy, learner, note):
+    there = one_run(copy)
+    np.savez(there.folder / LAST, **({} if note is None else {"note": np.array(note)}))
+    with pytest.warns(UserWarning, match=f"damaged: .*{LAST}"):
+        assert there._restored(learner)["step"] == 16
 
 
-def test_a_committee_averages_the_outputs_of_its_members(tmp_path):
-    recipe = dataclasses.replace(SMALL, epochs=2, columns=(1.0, 0.5))
-    result = training.train(recipe, folder=tmp_path, records=tmp_path)
-    digits = training.data.load("digits")
-    scores = [
-        keras.ops.convert_to_numpy(keras.ops.softmax(model.predict(prepare(digits.x_test, column), verbose=0)))
-        for model, column in zip(result.models, recipe.columns, strict=True)
-    ]
-    error = np.mean(np.mean(scores, axis=0).argmax(axis=1) != digits.y_test)
-    assert result.record["committee"] == {"members": 2, "metrics": {"test_error": error}}
-    assert [run["column"] for run in result.record["runs"]] == [1.0, 0.5]
+def test_a_flipped_bit_is_never_restored(copy, learner):
+    """Where a bit means nothing to a reader of zip files, what is restored is what was saved."""
+    there, rng = one_run(copy), np.random.default_rng(0)
+    there._restored(learner)
+    saved = [value.tobytes() for value in learner.values()]
+    (there.folder / "step-000000016.npz").unlink()
+    whole, noticed = (there.folder / LAST).read_bytes(), 0
+    for place in [*rng.integers(0, len(whole), 100), *range(0, 60, 3), *range(len(whole) - 300, len(whole), 10)]:
+        content = bytearray(whole)
+        content[place] ^= 1 << rng.integers(8)
+        (there.folder / LAST).write_bytes(content)
+        try:
+            there._restored(learner)
+        except training.TrainingError:
+            noticed += 1
+        assert [value.tobytes() for value in learner.values()] == saved, f"byte {place} of {len(whole)}"
+    assert noticed > 80
 
 
-def test_a_run_in_the_way_is_not_overwritten(tmp_path):
-    recipe = dataclasses.replace(SMALL, epochs=1, seeds=(0,))
-    training.train(recipe, folder=tmp_path, records=tmp_path)
-    before, _ = weights(tmp_path)
-    with pytest.raises(training.TrainingError, match=r"--resume.*--fresh"):
-        training.train(recipe, folder=tmp_path, records=tmp_path)
-    again = training.train(recipe, folder=tmp_path, records=tmp_path, resume=True)
-    assert again.record["runs"][0]["history"]["loss"]  # read, not repeated
-    after, _ = weights(tmp_path)
-    assert all(np.array_equal(before[key], after[key]) for key in before)
-    training.train(recipe, folder=tmp_path, records=tmp_path, fresh=True)
+def test_two_checkpoints_are_kept_and_a_damaged_later_one_is_not_counted(copy, learner):
+    there = one_run(copy)
+    harm(there.folder / LAST, DAMAGE["empty"])
+    with pytest.warns(UserWarning, match="damaged"):
+        state = there._restored(learner)
+    names = lambda: [int(path.stem[5:]) for path in there.checkpoints()]
+    assert names() == [24, 16]
+    for step, kept in (17, [17, 16]), (18, [18, 17]):
+        there.save(learner, state | {"step": step})
+        assert names() == kept
 
 
-def test_a_checkpoint_of_another_plan_is_refused(tmp_path):
-    recipe = dataclasses.replace(SMALL, epochs=1, seeds=(0,))
-    training.train(recipe, folder=tmp_path, records=tmp_path)
-    with pytest.raises(training.TrainingError, match="batch_size 32 there, 64 here"):
-        training.train(dataclasses.replace(recipe, batch_size=64), folder=tmp_path, records=tmp_path, resume=True)
+def test_half_a_checkpoint_that_a_killed_process_left_is_cleared_away(copy):
+    half = copy / "small" / "seed-3" / ".step-000000024.npz.abcd"
+    half.write_bytes(b"half")
+    train(copy, resume=True)
+    assert not half.exists()
 
 
-RATE, SIZES = 0.01, {"filters": 8}
+class Forgetful(fit.Fit):
+    """Loses one variable of those that are put in."""
+
+    def assign(self, values):
+        super().assign(values)
+        self.model.variables[0].assign(np.zeros(self.model.variables[0].shape))
 
 
-def reads_a_constant(steps):
-    return keras.optimizers.SGD(RATE)
+def test_values_that_do_not_arrive_are_noticed(copy, learner):
+    lossy = Forgetful(QUICK.settings_of(SEED), DIGITS, QUICK.steps, QUICK.every, SEED)
+    with pytest.raises(training.TrainingError, match=r"24.npz was not restored exactly; start over by --fresh"):
+        one_run(copy)._restored(lossy)
 
 
-def reads_a_table():
-    return keras.Sequential([keras.layers.Dense(SIZES["filters"])])
+def wider(rate=0.3):
+    return keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
 
 
-def rate_enclosed(rate):
-    return lambda steps: keras.optimizers.SGD(rate)
+def longer(rate=0.3):
+    inputs = keras.Input((8, 8, 1))
+    x = small_recipe.network(rate)(inputs)
+    return keras.Model(inputs, keras.layers.Dense(10)(x))
 
 
-def rate_by_default(rate):
-    def optimizer(steps, rate=rate):
-        """Its docstring is no setting."""
-        return keras.optimizers.SGD(rate)
-
-    return optimizer
-
-
-class Brighter:
-    def __init__(self, amount):
-        self.amount = amount
-
-    def __call__(self, rng, images):
-        return images + self.amount
-
-    def twice(self, rng, images):
-        return self(rng, self(rng, images))
+@pytest.mark.parametrize("network", [wider, longer])
+def test_a_network_whose_code_changed_is_refused(copy, monkeypatch, network):
+    monkeypatch.setattr(small_recipe, "network", network)
+    before = files(copy)
+    with pytest.raises(training.TrainingError, match=r"does not fit: the network is another version's \(.*by --fresh"):
+        train(copy, resume=True)
+    assert files(copy) == before
 
 
-PAIRS = {
-    "a loss": (
-        {"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True)},
-        {"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=False)},
-        "loss from_logits True there, False here",
-    ),
-    "a rate": ({"optimizer": partial(recipes.adam, rate=0.1)}, {"optimizer": partial(recipes.adam, rate=0.2)},
-               "optimizer with rate 0.1 there, 0.2 here"),
-    "a lambda": ({"optimizer": lambda steps: keras.optimizers.SGD(0.1)},
-                 {"optimizer": lambda steps: keras.optimizers.SGD(0.2)},
-                 r"optimizer constants \[0.1\] there, \[0.2\] here"),
-    "what a lambda does": ({"optimizer": lambda steps: keras.optimizers.SGD(0.1)},
-                           {"optimizer": lambda steps: keras.optimizers.Adam(0.1)},
-                           r"optimizer code \w+ there, \w+ here"),
-    "what it encloses": ({"optimizer": rate_enclosed(0.1)}, {"optimizer": rate_enclosed(0.2)},
-                         "optimizer encloses rate 0.1 there, 0.2 here"),
-    "a default": ({"optimizer": rate_by_default(0.1)}, {"optimizer": rate_by_default(0.2)},
-                  r"optimizer defaults \[0.1\] there, \[0.2\] here"),
-    "an augmentation": ({"distort": SMALL.distort}, {"distort": partial(recipes.distorted, rotate=9)},
-                        "distort with rotate 5 there, 9 here"),
-    "no augmentation": ({"distort": SMALL.distort}, {"distort": None}, r"distort \{.*'rotate': 5.*\} there, None here"),
-    "a layer that augments": ({"distort": keras.layers.RandomZoom(0.1, seed=0)},
-                              {"distort": keras.layers.RandomZoom(0.2, seed=0)},
-                              "distort height_factor .*0.1.* there, .*0.2.* here"),
-    "an object": ({"distort": Brighter(np.float32(1))}, {"distort": Brighter(np.float32(2))},
-                  "distort amount 1.0 there, 2.0 here"),
-    "an object's method": ({"distort": Brighter(1).twice}, {"distort": Brighter(2).twice},
-                           "distort with amount 1 there, 2 here"),
-    "another function": ({"distort": np.add}, {"distort": np.multiply}, "distort .*add.* there, .*multiply.* here"),
-    "a learner": ({"learner": partial(learners.Pretrained, pretrain=1)},
-                  {"learner": partial(learners.Pretrained, pretrain=2)}, "learner with pretrain 1 there, 2 here"),
-}  # fmt: skip
+def test_a_checkpoint_of_another_count_of_variables_does_not_fit(learner):
+    values = learner.values()
+    for wrong in ([], values[:5], values[1:], [np.array(3), *values[1:]]):
+        with pytest.raises((ValueError, TypeError, IndexError)):
+            learner.assign(wrong)
+    learner.assign(values)
 
 
-def planned(**parts):
-    return training._Run(dataclasses.replace(SMALL, **parts), 0, None, 1, "sha", Path("nowhere")).plan
+# Another plan ---------------------------------------------------------------------------------------------------------
+
+RATE = "optimizer.learning_rate.initial_learning_rate"
+OTHERS = {
+    "deep inside": ({RATE: 0.1}, "settings.optimizer.learning_rate.initial_learning_rate 0.003 there, 0.1 here"),
+    "a network's argument": ({"network.rate": 0.4}, "settings.network.rate 0.3 there, 0.4 here"),
+    "in a list": ({"augment.0.shift": 0.7}, "settings.augment.0.shift 0.5 there, 0.7 here"),
+    "one more": ({"augment.0.scale": 0.1}, "settings.augment.0.scale nothing there, 0.1 here"),
+    "one less": ({"augment": []}, r"settings.augment \[\{.*'rotate': 5.*\}\] there, \[\] here"),
+    "named but empty": ({"mix": None}, "settings.mix nothing there, None here"),
+    "another loss": ({"loss.ignore_class": 3}, "settings.loss.ignore_class nothing there, 3 here"),
+    "batch size": ({"batch_size": 64}, "settings.batch_size 32 there, 64 here"),
+    "precision": ({"precision": "mixed_float16"}, "settings.precision nothing there, mixed_float16 here"),
+    "steps": ({"steps": 30}, r"\(steps 24 there, 30 here\)"),
+    "every": ({"every": 6}, r"\(every 8 there, 6 here\)"),
+    "data": ({"data.hold_out": 200}, r"data.hold_out nothing there, 200 here, examples \w+ there, \w+ here"),
+}
 
 
-@pytest.mark.parametrize(("there", "here", "words"), PAIRS.values(), ids=PAIRS)
-def test_a_plan_tells_settings_apart_and_names_what_differs(there, here, words):
-    assert planned(**there) == planned(**there)
-    found = ", ".join(training._differences(planned(**there), planned(**here)))
-    assert re.search(words, found), found
-    assert len(found) < 400
+@pytest.mark.parametrize(("change", "words"), OTHERS.values(), ids=OTHERS)
+def test_a_checkpoint_of_another_plan_is_refused_named_and_left_as_it_is(copy, change, words):
+    changed, before = QUICK.with_settings(change), files(copy)
+    with pytest.raises(training.TrainingError, match=rf"24.npz is of another .*{words}.*use another --out") as error:
+        train(copy, changed, resume=True)
+    assert len(str(error.value)) < 800
+    assert files(copy) == before
 
 
-def test_a_plan_tells_what_a_function_reads_from_its_module(monkeypatch):
-    rate, table = planned(optimizer=reads_a_constant), planned(network=reads_a_table)
-    monkeypatch.setattr(sys.modules[__name__], "RATE", 0.02)
-    monkeypatch.setitem(SIZES, "filters", 9)
-    (found,) = training._differences(rate, planned(optimizer=reads_a_constant))
-    assert found == "optimizer reads RATE 0.01 there, 0.02 here"
-    (found,) = training._differences(table, planned(network=reads_a_table))
-    assert found == "network reads SIZES filters 8 there, 9 here"
+def test_a_checkpoint_of_another_kind_of_run_backend_or_data_is_refused(copy, monkeypatch):
+    refused = lambda words: pytest.raises(training.TrainingError, match=words)
+    with refused(f"run cnnbook.training.fit.Fit there, {HERE}.Forgetful here"):
+        train(copy, QUICK.changed(run=f"{HERE}.Forgetful"), resume=True)
+    changed = dataclasses.replace(DIGITS, sha256="0123")
+    monkeypatch.setattr(fit, "load", lambda *given: changed)
+    with refused(f"examples {DIGITS.sha256} there, 0123 here"):
+        train(copy, resume=True)
+    monkeypatch.undo()
+    there = one_run(copy)
+    there.plan = there.plan | {"backend": "another"}
+    with refused(f"backend {backend.name()} there, another here"):
+        there._restored(None)
 
 
-def test_a_plan_is_the_same_where_only_names_and_docstrings_differ():
-    def optimizer(steps, rate=0.1):
-        return keras.optimizers.SGD(rate)
-
-    optimizer.__qualname__ = rate_by_default(0.1).__qualname__
-    assert planned(optimizer=optimizer) == planned(optimizer=rate_by_default(0.1))
-    zoom = [planned(distort=keras.layers.RandomZoom(0.1, seed=0)) for _ in range(2)]  # Keras numbers its layers
-    assert zoom[0] == zoom[1]
-    assert training._described(frozenset("cab")) == ["'a'", "'b'", "'c'"]
+def test_a_checkpoint_of_another_of_the_seeds_settings_is_refused(tmp_path):
+    recipe = QUICK.changed(steps=2, every=2, seeds=[SEED], vary=[{"network.rate": 0.1}])
+    train(tmp_path, recipe)
+    other = recipe.changed(vary=[{"network.rate": 0.2}])
+    with pytest.raises(training.TrainingError, match=r"\(settings.network.rate 0.1 there, 0.2 here\)"):
+        train(tmp_path, other, resume=True)
 
 
-def test_a_function_that_encloses_itself_is_described():
-    def again(steps):
-        return again(steps - 1) if steps else keras.optimizers.SGD(0.1)
+def test_words_and_seeds_may_change(copy, monkeypatch):
+    monkeypatch.setattr(fit.Fit, "batches", None)
+    words = {"description": "new", "departures": "none", "paper": {"metric": "test_error", "value": 0.1, "source": "X"}}
+    assert train(copy, QUICK.changed(**words), resume=True).record["description"] == "new"
 
-    assert planned(optimizer=again)["optimizer"]["encloses"] == {"again": f"{__name__}.{again.__qualname__}"}
+
+# What is in the way ---------------------------------------------------------------------------------------------------
 
 
-def test_a_checkpoint_of_other_settings_is_refused_and_left_as_it_is(tmp_path):
-    recipe = dataclasses.replace(SMALL, epochs=1, seeds=(0,), optimizer=lambda steps: keras.optimizers.Adam(0.01))
-    training.train(recipe, folder=tmp_path, records=tmp_path)
-    before = next(tmp_path.rglob("checkpoint.npz")).read_bytes()
-    changes = {
-        r"optimizer constants \[0.01\] there, \[0.1\] here": {"optimizer": lambda steps: keras.optimizers.Adam(0.1)},
-        "loss ignore_class None there, 3 here": {
-            "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=3)},
-        "distort with shift 0.5 there, 0.7 here": {
-            "distort": partial(SMALL.distort.func, **SMALL.distort.keywords | {"shift": 0.7})},
-    }  # fmt: skip
-    for words, change in changes.items():
-        with pytest.raises(training.TrainingError, match=rf"has another plan \({words}\); use another"):
-            training.train(dataclasses.replace(recipe, **change), folder=tmp_path, records=tmp_path, resume=True)
-    assert next(tmp_path.rglob("checkpoint.npz")).read_bytes() == before
-    with policy("float64"), pytest.raises(training.TrainingError, match="dtype_policy float32 there, float64 here"):
-        training.train(recipe, folder=tmp_path, records=tmp_path, resume=True)
+def test_a_run_in_the_way_is_not_overwritten(copy):
+    before = files(copy)
+    with pytest.raises(training.TrainingError, match=r"seed-3 holds an earlier run of small: .*--resume.*--fresh"):
+        train(copy)
+    assert files(copy) == before
+    for path in (copy / "small" / "seed-3").glob("step-*.npz"):
+        path.unlink()
+    with pytest.raises(training.TrainingError, match="holds an earlier run"):  # its summary is one
+        train(copy)
+
+
+def test_fresh_and_what_is_in_the_way_are_seen_to_before_the_first_run(copy, monkeypatch):
+    def no_step(*given, **names):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run.Run, "train", no_step)
+    with pytest.raises(training.TrainingError, match="seed-3 holds an earlier run"):
+        train(copy, seeds=[0, SEED])
+    with pytest.raises(KeyboardInterrupt):
+        train(copy, seeds=[0, SEED], fresh=True)
+    assert not list(copy.rglob("step-*.npz")) and not list(copy.rglob("run.json"))  # or --resume would mix two recipes
+
+
+HOLDER = """
+import filelock, sys, time
+with filelock.FileLock(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_two_trainings_in_one_folder(copy):
+    before = files(copy)
+    lock = copy / "small" / "seed-3" / "lock"
+    other = subprocess.Popen([sys.executable, "-c", HOLDER, lock], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout.readline() == "held\n"
+        for how in ("resume", "fresh"):
+            with pytest.raises(training.TrainingError, match=r"another process trains in .*seed-3: wait for it, or"):
+                train(copy, **{how: True})
+        assert files(copy) == before
+    finally:
+        other.kill()
+        other.communicate()
+    train(copy, resume=True)  # no lock outlives its process
+
+
+def test_no_place_for_the_record_is_noticed_before_training(tmp_path):
+    (tmp_path / "records").write_text("in the way")
+    recipe = QUICK.changed(seeds=[SEED])
+    with pytest.raises(training.TrainingError, match=r"records.small.json could not be written .* another --records"):
+        train(tmp_path, recipe, records=tmp_path / "records")
+    with pytest.raises(training.TrainingError, match=r"could not be written .* another --out"):
+        train(tmp_path / "records" / "runs")
+    assert not list(tmp_path.rglob("*.npz"))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="another system's permissions")
+def test_a_read_only_folder_is_a_clear_end_before_training(monkeypatch):
+    monkeypatch.setattr(fit.Fit, "batches", None)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o555)
+        with no_root(), pytest.raises(training.TrainingError, match=r"could not be written \(Permission denied\)"):
+            training.prepared(QUICK, out=folder, records=folder)
+        os.chmod(folder, 0o755)
+
+
+@contextlib.contextmanager
+def no_root():
+    """Root may write anywhere: be nobody for a while."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+# Disks and numbers ----------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_leaves_the_checkpoints_before_whole(tmp_path, unbroken, monkeypatch):
+    usual, calls = run.Run.save, []
+
+    def into_a_small_room(self, *given):
+        calls.append(1)
+        room, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000 if len(calls) == 2 else room, most))  # a file's bytes
+        try:
+            usual(self, *given)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, most))
+
+    monkeypatch.setattr(run.Run, "save", into_a_small_room)
+    with pytest.raises(training.TrainingError, match=r"16.npz could not be written \(File too large\); what was"):
+        train(tmp_path)
+    assert list(files(tmp_path)) == [f"small/seed-{SEED}/step-000000008.npz"]  # and no half file beside it
+    monkeypatch.setattr(run.Run, "save", usual)
+    train(tmp_path, resume=True)
+    assert differences(tmp_path, unbroken.path.parent) == []
+
+
+@pytest.mark.parametrize("name", ["run.json", "record.json", "scores.npy"])
+def test_a_disk_that_is_full_at_the_end_loses_nothing(copy, unbroken, monkeypatch, name):
+    recipe = QUICK.changed(committee=name == "scores.npy")
+    (copy / "small" / "seed-3" / "run.json").unlink()
+    usual = os.replace
+
+    def full(source, target):
+        if Path(target).name == name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        usual(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(training.TrainingError, match=r"could not be written \(No space left on device\)"):
+        train(copy, recipe, resume=True)
+    monkeypatch.undo()
+    again = train(copy, recipe, resume=True)
+    assert again.record["runs"][0]["metrics"] == unbroken.record["runs"][0]["metrics"]
+    assert not [path for path in copy.rglob(".*") if path.is_file()]
+
+
+def worse(scores, labels):
+    """A metric that is no number from its second time on."""
+    CALLS.append(1)
+    return float("nan") if len(CALLS) > 1 else 0.5
+
+
+CALLS = []
+
+
+def test_a_metric_that_is_no_number_ends_the_run_and_the_earlier_checkpoint_stays(tmp_path):
+    CALLS.clear()
+    words = r"ours became nan at or before step 16 \(small seed 3\); .*step-000000008.npz is from before"
+    with pytest.raises(training.TrainingError, match=words):
+        train(tmp_path, QUICK.with_settings({"metrics": {"ours": f"{HERE}.worse"}}))
+    assert list(files(tmp_path)) == [f"small/seed-{SEED}/step-000000008.npz"]
+
+
+DIVERGES = {"optimizer": {"of": "keras.optimizers.SGD", "learning_rate": 1e30}}
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
+    state = draws()
+    next(state)
+    expected = next(state)
+    state = draws()
+    next(state)
+    words = r"loss became (nan|inf) at or before step 8 \(small seed 3\); no checkpoint had been written. A lower"
+    with pytest.raises(training.TrainingError, match=words):
+        train(tmp_path, QUICK.with_settings(DIVERGES))
+    assert files(tmp_path) == {}
+    assert next(state) == expected
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+    """A signal may come between two looks at the loss."""
+    with signalled([signal.SIGTERM], 5), pytest.raises(training.TrainingError, match="became no number at or before"):
+        train(tmp_path, QUICK.with_settings(DIVERGES))
+    assert files(tmp_path) == {}
 
 
 @contextlib.contextmanager
 def policy(name):
     """Keras set to another number type."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
+    with backend.dtype_policy(name):
         yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def draws():
@@ -318,205 +583,188 @@ def draws():
            keras.layers.Identity().name == first, keras.config.dtype_policy().name)  # fmt: skip
 
 
-def test_the_callers_random_numbers_and_session_are_left_alone(tmp_path):
-    recipe = dataclasses.replace(SMALL, epochs=1)
+def test_the_callers_random_numbers_and_number_type_are_left_alone(copy, tmp_path):
     found = []
+    short = QUICK.changed(steps=2, every=2)
     with policy("float64"):
         for act in (
             lambda: None,
-            lambda: training.train(recipe, folder=tmp_path, records=tmp_path),
-            lambda: training.train(recipe, folder=tmp_path, records=tmp_path, resume=True),
-            lambda: training.check_epochs(recipe, 3),
+            lambda: train(tmp_path / "new", short),
+            lambda: train(copy, resume=True),
+            lambda: training.prepared(QUICK, out=tmp_path, records=tmp_path),
         ):
             state = draws()
             next(state)
             result = act()
             found.append(next(state))
-            if isinstance(result, training.Result):
-                assert result.record["dtype_policy"] == "float64"
-                assert {v.dtype for v in result.models[0].trainable_variables} == {"float64"}
+            if isinstance(result, training.Result):  # the recipe's own number type, not the caller's
+                assert {v.dtype for v in result.models[0].trainable_variables} == {"float32"}
     assert found == [(*found[0][:3], 7, False, "float64")] * 4
 
 
-def test_training_that_fails_leaves_the_callers_random_numbers_alone(tmp_path):
-    state = draws()
-    next(state)
-    expected = next(state)
-    state = draws()
-    next(state)
-    with pytest.raises(training.TrainingError):
-        training.train(dataclasses.replace(SMALL, optimizer=lambda steps: keras.optimizers.SGD(1e30)), folder=tmp_path)
-    assert next(state) == expected
+# Records --------------------------------------------------------------------------------------------------------------
 
 
-def test_epochs_that_a_recipe_cannot_do_with_are_refused_before_anything_is_touched(tmp_path):
-    kept = tmp_path / "dbn-mnist-backprop-5-epochs" / "seed-0" / "checkpoint.npz"
-    kept.parent.mkdir(parents=True)
-    kept.write_bytes(b"kept")
-    with pytest.raises(ValueError, match="epochs must be at least 19, got 5: the first 18 are spent on 3 machines"):
-        training.train("dbn-mnist-backprop", epochs=5, fresh=True, folder=tmp_path, records=tmp_path)
-    assert kept.read_bytes() == b"kept"
-    assert training.check_epochs("dbn-mnist-backprop", 19) == 19 and training.check_epochs("dbn-mnist", 60) == 60
-    for name, recipe in recipes.RECIPES.items():
-        assert training.check_epochs(name) == recipe.epochs
+def test_the_record_follows_the_schema(unbroken):
+    made = json.loads(unbroken.path.read_text(encoding="utf-8"))
+    assert made == unbroken.record
+    assert made["short"] is True  # one seed of the recipe's two
+    assert unbroken.path.name == "record.json"
+    assert made["command"] == "python -m cnnbook train small --seeds 3"
+    assert made["data"]["name"] == "digits" and made["data"]["sha256"] == DIGITS.sha256
+    assert made["backend"] == backend.name()
+    assert made["versions"].keys() >= {"python", "keras", backend.name(), "numpy"}
+    assert made["recipe"] == record.depends_on(QUICK)
+    (one,) = made["runs"]
+    assert one["seed"] == SEED and one["seconds"] > 0
+    assert one["history"].keys() == {"step", "loss", "test_error"}
+    assert one["history"]["step"] == [8, 16, 24]
+    assert len(one["history"]["loss"]) == len(one["history"]["test_error"]) == 3
+    assert one["history"]["loss"][-1] < one["history"]["loss"][0]
+    assert one["metrics"]["test_error"] == pytest.approx(one["history"]["test_error"][-1], abs=1e-6)
+    scores = unbroken.models[0].predict(small_recipe.grey(DIGITS.x_test), verbose=0)
+    assert one["metrics"]["test_error"] == pytest.approx(np.mean(scores.argmax(axis=1) != DIGITS.y_test), abs=2 / 360)
 
 
-def test_the_records_that_are_there_can_be_read():
-    for name in recipes.RECIPES:
-        assert training.read_record(name)["runs"][0]["history"]["test_error"]
+def test_seeds_trained_by_two_processes_become_one_record(tmp_path, monkeypatch):
+    other = subprocess.Popen([sys.executable, PROGRAM, tmp_path, "--seed", "0"],
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
+    train(tmp_path, seeds=[1])
+    output, _ = other.communicate(timeout=600)
+    assert other.returncode == 0, output
+    assert not (tmp_path / "small.json").exists()
+    monkeypatch.setattr(fit.Fit, "batches", None)  # no step is made any more
+    result = training.train(QUICK, out=tmp_path, records=tmp_path, resume=True)
+    assert result.path == tmp_path / "small.json"
+    assert result.record["short"] is False
+    assert [one["seed"] for one in result.record["runs"]] == [0, 1]
+    assert result.record["runs"][0]["history"] != result.record["runs"][1]["history"]
+    assert training.read_record("small", tmp_path) == result.record
 
 
-def test_a_checkpoint_of_another_column_or_recipe_is_refused(tmp_path):
-    recipe = dataclasses.replace(SMALL, epochs=1, columns=(1.0, 0.5))
-    training.train(recipe, seeds=[1], folder=tmp_path)  # the first column
-    with pytest.raises(training.TrainingError, match=r"column 1.0 there, 0.5 here"):
-        training.train(recipe, folder=tmp_path, records=tmp_path, resume=True)  # seed 1 has the second column
-    slower = dataclasses.replace(recipe, optimizer=partial(recipe.optimizer.func, rate=1e-9))
-    with pytest.raises(training.TrainingError, match=r"optimizer .*0.003.* there, .*1e-09.* here"):
-        training.train(slower, seeds=[1], folder=tmp_path, resume=True)
+DIM = {"prepare": {"of": "small_recipe.dimmed", "factor": 1.0}}
+COMMITTEE = QUICK.with_settings(DIM).changed(
+    steps=20, every=20, committee=True, vary=[{"prepare.factor": 1.0}, {"prepare.factor": 0.5}]
+)
 
 
-def test_fresh_and_what_is_in_the_way_are_seen_to_before_the_first_run(tmp_path, monkeypatch):
-    recipe = dataclasses.replace(SMALL, epochs=1)
-    training.train(recipe, seeds=[1], folder=tmp_path)
+def test_a_committee_averages_what_finished_runs_kept(tmp_path):
+    result = training.train(COMMITTEE, out=tmp_path, records=tmp_path)
+    scores = [
+        keras.ops.convert_to_numpy(keras.ops.softmax(
+            model.predict(small_recipe.grey(DIGITS.x_test * factor), verbose=0)))
+        for model, factor in zip(result.models, (1.0, 0.5), strict=True)
+    ]  # fmt: skip
+    error = np.mean(np.mean(scores, axis=0).argmax(axis=1) != DIGITS.y_test)
+    assert result.record["committee"] == {"members": 2, "metrics": {"test_error": pytest.approx(error, abs=2 / 360)}}
+    assert [one["settings"] for one in result.record["runs"]] == [{"prepare.factor": 1.0}, {"prepare.factor": 0.5}]
 
-    def no_step(*args):
-        raise KeyboardInterrupt
+    plan = training.prepared(COMMITTEE, out=tmp_path, records=tmp_path)  # no model is there any more
+    result.path.unlink()
+    assert plan.record(DIGITS) == result.record == training.read_record("small", tmp_path)
+    other = training.prepared(COMMITTEE.changed(vary=[{"prepare.factor": 1.0}, {"prepare.factor": 0.6}]), out=tmp_path,
+                              records=tmp_path)  # fmt: skip
+    with pytest.raises(training.TrainingError, match=r"seed-1.run.json is of another .*prepare.factor 0.5 there, 0.6"):
+        other.record(DIGITS)
+    (tmp_path / "small" / "seed-1" / "run.json").unlink()
+    with pytest.raises(training.TrainingError, match="seed 1 of small has not ended"):
+        plan.record(DIGITS)
 
-    monkeypatch.setattr(training._Run, "train", no_step)
-    with pytest.raises(training.TrainingError, match=r"seed-1.checkpoint.npz holds an earlier run"):
-        training.train(recipe, folder=tmp_path, records=tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        training.train(recipe, folder=tmp_path, records=tmp_path, fresh=True)
-    assert not list(tmp_path.rglob("checkpoint.npz"))  # or --resume would mix two recipes
 
-
-def test_the_record_says_where_each_epoch_was_made(tmp_path, monkeypatch):
-    recipe = dataclasses.replace(SMALL, epochs=1, seeds=(0,))
-    first = training.train(recipe, folder=tmp_path, records=tmp_path).record
+def test_the_record_says_where_each_step_was_made(tmp_path, monkeypatch):
+    recipe = QUICK.changed(steps=2, every=1, seeds=[0])
+    first = training.train(recipe, out=tmp_path, records=tmp_path).record
     monkeypatch.setattr(backend, "hardware", lambda: "another machine")
-    again = training.train(recipe, folder=tmp_path, records=tmp_path, resume=True).record
+    again = training.train(recipe, out=tmp_path, records=tmp_path, resume=True).record
     assert again["hardware"] == first["hardware"] != "another machine"  # no step was made on it
-    both = training.train(dataclasses.replace(recipe, seeds=(0, 1)), folder=tmp_path, records=tmp_path, resume=True)
-    assert both.record["hardware"] == f"{first['hardware']}, another machine"
+    folder = tmp_path / "small" / "seed-0"
+    (folder / "run.json").unlink()
+    (folder / "step-000000002.npz").unlink()
+    both = training.train(recipe, out=tmp_path, records=tmp_path, resume=True).record
+    assert both["hardware"] == f"{first['hardware']}, another machine"
 
 
-def test_a_short_record_names_its_own_command(tmp_path):
-    recipe = dataclasses.replace(SMALL, epochs=2)
-    record = training.train(recipe, seeds=[7], epochs=1, validate=True, folder=tmp_path).record
-    assert record["command"] == "python -m cnnbook train small --seeds 7 --epochs 1 --validate"
+def test_validating_never_looks_at_the_test_images(tmp_path, monkeypatch):
+    blind = dataclasses.replace(DIGITS, test=None)
+    monkeypatch.setattr(data, "load", lambda name, test_images=None: blind)
+    recipe = QUICK.changed(steps=2, every=2)
+    result = training.train(recipe, validate=True, out=tmp_path, records=tmp_path / "records")
+    assert result.record["data"]["split"] == "training images only: the first 1,198 / the last 239"
+    assert result.record["data"]["sha256"] == DIGITS.sha256_train
+    assert result.record["short"] is True and not (tmp_path / "records").exists()
+    assert result.path == tmp_path / "small-validate" / "record.json"
 
 
-def test_no_place_for_the_record_is_noticed_before_training(tmp_path):
-    (tmp_path / "records").write_text("in the way")
-    with pytest.raises(training.TrainingError, match=r"records.small.json could not be written .* another --records"):
-        training.train(SMALL, folder=tmp_path, records=tmp_path / "records")
-    assert not list(tmp_path.rglob("*.npz"))
+def test_a_short_record_names_its_own_command_and_has_a_folder_of_its_own(tmp_path):
+    plan = training.prepared(QUICK, seeds=[7], steps=2, settings={"batch_size": 8, "augment.0.shift": 0.1},
+                             validate=True, out=tmp_path, records=tmp_path / "records")  # fmt: skip
+    words = "train small --seeds 7 --steps 2 --set batch_size=8 --set augment.0.shift=0.1 --validate"
+    assert plan.command == f"python -m cnnbook {words}"
+    assert plan.short and plan.home.name.startswith("small-validate-") and plan.path == plan.home / "record.json"
+    assert not (tmp_path / "records").exists()
+    again = lambda **how: training.prepared(QUICK, out=tmp_path, records=tmp_path, **how).home
+    assert len({again(steps=2), again(steps=3), again(settings={"every": 2}), again(), again(validate=True)}) == 5
+    assert again(settings={"batch_size": 32}) == again()  # it is the recipe's
 
 
-@pytest.mark.parametrize("note", ["[1]", '{"epoch": 1}', '{"plan": {}}', "no JSON"])
-def test_a_checkpoint_with_a_damaged_note_is_refused(tmp_path, note):
-    checkpoint = tmp_path / "small" / "seed-3" / "checkpoint.npz"
-    checkpoint.parent.mkdir(parents=True)
-    np.savez(checkpoint, note=np.array(note))
-    with pytest.raises(training.TrainingError, match=r"cannot be read .* start over by --fresh"):
-        training.train(SMALL, seeds=[3], folder=tmp_path, resume=True)
-
-
-def test_a_damaged_record_is_named(tmp_path):
+def test_a_record_that_is_not_there_or_not_whole_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="python -m cnnbook train absent"):
+        training.read_record("absent", tmp_path)
     (tmp_path / "small.json").write_text('{"name": "sm')
     with pytest.raises(ValueError, match=r"small.json is not a whole record .* python -m cnnbook train small"):
         training.read_record("small", tmp_path)
 
 
-def test_a_damaged_checkpoint_is_refused(tmp_path):
-    recipe = dataclasses.replace(SMALL, epochs=1, seeds=(0,))
-    training.train(recipe, folder=tmp_path, records=tmp_path)
-    checkpoint = next(tmp_path.rglob("checkpoint.npz"))
-    checkpoint.write_bytes(checkpoint.read_bytes()[:-2000])
-    with pytest.raises(training.TrainingError, match="cannot be read"):
-        training.train(recipe, folder=tmp_path, records=tmp_path, resume=True)
-
-
-def test_a_loss_that_is_not_a_number_ends_the_run(tmp_path):
-    recipe = dataclasses.replace(SMALL, optimizer=lambda steps: keras.optimizers.SGD(1e30))
-    with pytest.raises(training.TrainingError, match=r"the loss became (nan|inf) \(small seed 0, epoch 1, step \d+\)"):
-        training.train(recipe, folder=tmp_path)
-    assert not list(tmp_path.rglob("*.json"))
-
-
-def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
-    real, calls = os.fsync, []
-
-    def full(handle):
-        calls.append(handle)
-        if len(calls) == 3:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return real(handle)
-
-    monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(training.TrainingError, match=r"could not be written \(No space left on device\)"):
-        training.train(SMALL, seeds=[3], folder=tmp_path)
-    _, note = weights(tmp_path)
-    assert note["epoch"] == 2
-    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["checkpoint.npz"]  # no half file beside it
-
-
-def test_no_permission_is_a_clear_end(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(training.TrainingError, match="could not be written"):
-        training.train(dataclasses.replace(SMALL, epochs=1), folder=tmp_path / "file")
+# Words ----------------------------------------------------------------------------------------------------------------
 
 
 def test_it_is_silent_without_a_terminal_unless_asked(tmp_path, capfd):
-    recipe = dataclasses.replace(SMALL, epochs=1, seeds=(0,))
-    training.train(recipe, folder=tmp_path, records=tmp_path)
+    recipe = QUICK.changed(steps=2, every=1)
+    train(tmp_path, recipe)
     captured = capfd.readouterr()
     assert captured.out == "" and captured.err == ""
-    training.train(recipe, folder=tmp_path, records=tmp_path, fresh=True, progress=True)
-    assert capfd.readouterr().out.startswith("small seed 0: epoch 1/1, loss ")
+    train(tmp_path, recipe, fresh=True, progress=True)
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split(", loss ")[0] for line in lines] == ["small seed 3: step 1/2", "small seed 3: step 2/2"]
+    assert "test error 0." in lines[1]
+
+
+def test_curves_go_to_tensorboard_or_a_line_says_what_is_missing(tmp_path, monkeypatch):
+    recipe = QUICK.changed(steps=2, every=1)
+    try:
+        import tensorboardX  # noqa: F401
+    except ImportError:
+        pass
+    else:
+        train(tmp_path, recipe, tensorboard=tmp_path / "board")
+        (events,) = (tmp_path / "board").rglob("*tfevents*")
+        assert b"small/seed-3/test_error" in events.read_bytes()
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(training.TrainingError, match=r"pip install 'cnnbook\[tensorboard\]'"):
+        train(tmp_path / "without", recipe, tensorboard=tmp_path / "board")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"recipe": "lenet6"}, "recipe must be one of lenet5-mnist, .*got 'lenet6'"),
-        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
-        ({"epochs": True}, "epochs must be"),
-        ({"epochs": 1.5}, "epochs must be"),
+        ({"recipe": "lenet6"}, r"recipe must be a Recipe, .*got 'lenet6'"),
+        ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
+        ({"steps": True}, "steps must be"),
+        ({"steps": 1.5}, "steps must be"),
         ({"seeds": []}, "seeds must be"),
         ({"seeds": [1, 1]}, "seeds must be different"),
         ({"seeds": [-1]}, "seeds must be"),
+        ({"seeds": [2**32]}, "seeds must be"),
         ({"seeds": ["0"]}, "seeds must be"),
+        ({"seeds": "0"}, "seeds must be"),
         ({"resume": True, "fresh": True}, "resume and fresh contradict"),
+        ({"settings": {"rate": 0.1}}, r"small.settings.rate is not known; allowed: .*network"),
+        ({"settings": {"every": 0}}, "small.every: input should be greater than or equal to 1, got 0"),
+        ({"settings": {"data.hold_out": 0}}, "data.hold_out: input should be greater than or equal to 1, got 0"),
+        ({"recipe": COMMITTEE, "seeds": [5]}, r"seeds must be among \[0, 1\], for which small has settings, got \[5\]"),
     ],
 )
 def test_bad_arguments_are_named(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
-        training.train(**({"recipe": SMALL, "folder": tmp_path} | arguments))
+        training.train(**({"recipe": QUICK, "out": tmp_path, "records": tmp_path} | arguments))
     assert not list(tmp_path.iterdir())
-
-
-def test_the_map_criterion_is_equation_9():
-    distances = np.array([[3.0, 0.5, 9.0] + [20.0] * 7, [1.0] * 10])
-    labels = np.array([1, 4])
-    found = keras.ops.convert_to_numpy(recipes.map_criterion(labels, keras.ops.convert_to_tensor(-distances)))
-    for row, label, value in zip(distances, labels, found, strict=True):
-        assert value == pytest.approx(row[label] + math.log(math.exp(-1) + sum(math.exp(-d) for d in row)), rel=1e-5)
-
-
-def test_lenet_input_is_the_papers():
-    x = recipes.lenet_input(np.full((2, 28, 28), 255, "uint8"))
-    assert x.shape == (2, 32, 32, 1) and x.dtype == np.float32
-    assert x[0, 0, 0, 0] == pytest.approx(-0.1) and x[0, 16, 16, 0] == pytest.approx(1.175)
-
-
-def test_every_recipe_builds_its_network_for_its_data():
-    for recipe in recipes.RECIPES.values():
-        images = np.zeros((2, 28, 28), "uint8")
-        x = recipe.prepare(images, recipe.columns[0]) if recipe.columns else recipe.prepare(images)
-        learner = recipe.learner(recipe, 10, recipe.epochs)
-        assert learner.scores(x).shape == (2, 10)
-        assert recipe.paper["source"] and recipe.description
-        if recipe.distort:
-            assert recipe.distort(np.random.default_rng(0), x).shape == x.shape

@@ -7,6 +7,7 @@ from cnnbook.models.dbn import dbn_classifier
 from cnnbook.models.densenet import densenet
 from cnnbook.models.dqn import dqn
 from cnnbook.models.efficientnet import efficientnet
+from cnnbook.models.fast_cifar import fast_cifar
 from cnnbook.models.fcn import fcn
 from cnnbook.models.googlenet import googlenet
 from cnnbook.models.inception import inception
@@ -53,6 +54,7 @@ _VARIANTS = {
     efficientnet: [f"efficientnet_b{n}" for n in range(8)],
     nasnet: ["nasnet_mobile"],
     convnext: [f"convnext_{size}" for size in ("tiny", "small", "base", "large")],
+    fast_cifar: ["fast_cifar"],
     unet: ["unet"],
     fcn: ["fcn32s", "fcn16s", "fcn8s"],
     dqn: ["dqn", "dqn_2013"],
@@ -68,8 +70,8 @@ NETWORKS = {
 }  # fmt: skip
 
 __all__ = [
-    "NETWORKS", "alexnet", "bn_inception", "convnext", "dbn_classifier", "densenet", "dqn", "efficientnet", "fcn",
-    "googlenet", "inception", "kimcnn", "lenet5", "lenet5_dense", "lenet1989", "mcdnn_column", "mobilenet_v1",
-    "mobilenet_v2", "mobilenet_v3", "modern_column", "nasnet", "nin", "preact_resnet", "resnet", "resnext",
-    "se_resnet", "squeezenet", "unet", "vgg", "xception", "zfnet",
+    "NETWORKS", "alexnet", "bn_inception", "convnext", "dbn_classifier", "densenet", "dqn", "efficientnet",
+    "fast_cifar", "fcn", "googlenet", "inception", "kimcnn", "lenet5", "lenet5_dense", "lenet1989", "mcdnn_column",
+    "mobilenet_v1", "mobilenet_v2", "mobilenet_v3", "modern_column", "nasnet", "nin", "preact_resnet", "resnet",
+    "resnext", "se_resnet", "squeezenet", "unet", "vgg", "xception", "zfnet",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Layers that a paper has and Keras has not. Each says what it costs, so that audit.py can count it.
+"""Layers that a paper has and Keras has not. Each says what it costs, so that cnnbook.audit can count it.
 
 ``macs(input_shape)`` gives the multiply-accumulates for one sample, ``receptive_step()`` the (kernel, stride) of each
 spatial axis, and the padding before where there is some; shapes are ``(batch, height, width, channels)``.

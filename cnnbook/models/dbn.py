@@ -8,7 +8,7 @@ https://doi.org/10.1126/science.1127647
             392,500   250,500   1,002,000   20,010    parameters
 
 Departures: logits, where the paper has a softmax. The weights start at random;
-``learners.Pretrained`` starts them as the paper does.
+``tasks.boltzmann.Pretrained`` starts them as the paper does.
 """
 
 import keras

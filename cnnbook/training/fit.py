@@ -1,0 +1,279 @@
+"""A Keras model learns from examples: the run that most recipes are."""
+
+from cnnbook import backend, data
+from cnnbook.training.recipe import RecipeError, Strict, build, function, look_up
+
+import dataclasses
+import inspect
+import logging
+import os
+from typing import Annotated, Any, Literal
+
+import keras
+import numpy as np
+from pydantic import Field, model_validator
+
+logging.getLogger("absl").addFilter(lambda line: "jax profiler" not in line.getMessage())  # grain misses it; we do not
+
+import grain  # noqa: E402
+
+ORDER, CHANGES = 1, 2  # streams of random numbers: the order of the examples, and how they are changed
+LOOK = 50  # steps between two looks at the loss: each look waits for the device
+
+Named = str | dict[str, Any]
+
+
+class Data(Strict):
+    """Where a run's examples come from.
+
+    name, hold_out, test_images   a set of the catalogue; ``hold_out`` tests on the last so many training images
+    folder, size, test_folder     your own images, one sub-folder a class, read as they are needed
+    """
+
+    name: str | None = None
+    hold_out: Annotated[int, Field(ge=1, strict=True)] | None = None
+    test_images: Annotated[int, Field(ge=0, strict=True)] | None = None
+    folder: str | None = None
+    test_folder: str | None = None
+    size: tuple[int, int] = (224, 224)
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if (self.name is None) == (self.folder is None):
+            raise ValueError("must have one of name and folder")
+        if self.name and self.name not in data.names():
+            raise ValueError(f"name must be one of {', '.join(data.names())}, got {self.name!r}")
+        return self
+
+
+class Settings(Strict):
+    """What ``Fit`` may be told.
+
+    network     builds the model, uncompiled
+    loss        a Keras loss, or a function of (label, output)
+    optimizer   a Keras optimiser. Keras' own arguments bring EMA (use_ema), gradient accumulation
+                (gradient_accumulation_steps), clipping (global_clipnorm) and schedules (learning_rate)
+    batch_size  examples a step
+    metrics     {name: function of (outputs, labels)}: measured on the test examples, at each point of the curves
+    curves      Keras metrics of the training batches, beside the loss
+    prepare     once, before training: all images -> images
+    input       for each batch: images as they are stored -> what the network takes
+    augment     for each training batch, one after the other: (rng, images) -> images; index= and epoch= if asked for
+    mix         for each training batch: (rng, images, one-hot labels) -> both, such as mixup
+    one_hot     labels as one-hot vectors, as mix and label smoothing need them
+    start       (model, images) -> None, before the first step, such as a whitening of the first layer
+    views       images -> [(weight, images), ...]: a test image's outputs are averaged over its views
+    precision   Keras' dtype policy
+    """
+
+    network: Named
+    loss: Named
+    optimizer: Named
+    batch_size: Annotated[int, Field(ge=1, strict=True)]
+    metrics: dict[str, Named] = {"test_error": "cnnbook.tasks.classify.error"}
+    curves: tuple[Named, ...] = ()
+    prepare: Named | None = None
+    input: Named | None = None
+    augment: tuple[Named, ...] = ()
+    mix: Named | None = None
+    one_hot: bool = False
+    start: Named | None = None
+    views: Named | None = None
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+
+    @model_validator(mode="after")
+    def _mixed_labels(self):
+        if self.mix and not self.one_hot:
+            raise ValueError("needs one_hot: true beside mix, which mixes labels")
+        return self
+
+
+class Supervised:
+    """What runs on labelled examples share, however they learn: batches, scores, metrics.
+
+    A run has ``examples``, ``steps``, ``input``, ``batch_size``, ``seed`` and ``metrics``; ``_batch(n, index, epoch)``
+    makes batch n of the training examples with these numbers, ``_score(inputs)`` gives ``(batch, classes)``, of which
+    the largest wins.
+    """
+
+    def batches(self, step=0):
+        """The training batches from a step on: batch n is a function of seed and n, whatever the threads."""
+        threads = 2 if isinstance(self.examples.train, data.Examples) else min(16, os.cpu_count() or 1)  # files wait
+        numbers = grain.MapDataset.range(step, self.steps + 64)  # Keras reads a little ahead
+        made = numbers.map(lambda n: self._batch(n, *self._places(n)))
+        return made.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=8 * threads))
+
+    def _places(self, n):
+        """Which examples are in batch n, and in which epoch each of them is. An epoch shows every example once."""
+        place, count = n * self.batch_size + np.arange(self.batch_size), len(self.examples.train)
+        epoch = place // count
+        orders = {e: self._order(e) for e in range(epoch[0], epoch[-1] + 1)}
+        return np.concatenate([order[place[epoch == e] % count] for e, order in orders.items()]), epoch
+
+    def _order(self, epoch):
+        """The order of an epoch, made once. grain's own shuffle takes ten microseconds an example."""
+        if (kept := getattr(self, "_orders", {}).get(epoch)) is not None:
+            return kept
+        order = np.random.default_rng([ORDER, self.seed, epoch]).permutation(len(self.examples.train))
+        self._orders = {e: o for e, o in getattr(self, "_orders", {}).items() if e >= epoch - 1} | {epoch: order}
+        return order
+
+    def scores(self):
+        """The output for each test example, ``(examples, classes)``."""
+        test = self.examples.test
+        parts = [test[np.arange(i, min(i + 500, len(test)))][0] for i in range(0, len(test), 500)]
+        return np.concatenate([self._score(self.input(x)) for x in parts])
+
+    def measure(self):
+        """The metrics on the test examples."""
+        scores, test = self.scores(), self.examples.test
+        labels = test.y if hasattr(test, "y") else test[np.arange(len(test))][1]
+        return {name: float(metric(scores, labels)) for name, metric in self.metrics.items()}
+
+
+class Fit(Supervised):
+    """Teaches a Keras model by one ``fit`` that goes from a step to the last.
+
+    A run has four methods. ``values()`` gives every array that the next step depends on, ``assign(values)`` puts a
+    checkpoint's in, ``train(step, after)`` goes on from a step and calls ``after(step)`` behind each, with a mapping
+    ``{curve: value}`` behind every so many, and ``measure()`` gives ``{metric: value}``.
+    """
+
+    Data, Settings = Data, Settings
+
+    def __init__(self, settings, examples, steps, every, seed):
+        s, where = self.Settings.check(settings, "settings"), "settings"
+        self.examples, self.steps, self.every, self.seed, self.batch_size = examples, steps, every, seed, s.batch_size
+        self.one_hot = len(examples.classes) if s.one_hot else None
+        self.input = function(s.input, f"{where}.input") if s.input else _float
+        self.augment = [_placed(function(f, f"{where}.augment.{i}")) for i, f in enumerate(s.augment)]
+        self.mix = function(s.mix, f"{where}.mix") if s.mix else None
+        self.views = function(s.views, f"{where}.views") if s.views else lambda images: [(1.0, images)]
+        self.metrics = {name: function(f, f"{where}.metrics.{name}") for name, f in s.metrics.items()}
+        if s.prepare:
+            prepare = function(s.prepare, f"{where}.prepare")
+            parts = {part: getattr(examples, part) for part in ("train", "test")}
+            self.examples = dataclasses.replace(
+                examples, **{part: dataclasses.replace(e, x=prepare(e.x)) for part, e in parts.items()}
+            )
+        with backend.dtype_policy(s.precision):
+            self.model = build(s.network, f"{where}.network", steps=steps)
+            optimizer = build(s.optimizer, f"{where}.optimizer", steps=steps)
+            try:
+                curves = [build(m, f"{where}.curves.{i}") for i, m in enumerate(s.curves)]
+                self.model.compile(optimizer, _loss(s.loss, f"{where}.loss"), metrics=curves)
+                self.model.optimizer.build(self.model.trainable_variables)
+            except (TypeError, ValueError, AttributeError) as error:
+                raise RecipeError(f"{where}: the network cannot be compiled: {error}") from error
+        if s.start:
+            images = self.input(self.examples.train[np.arange(min(5000, len(self.examples.train)))][0])
+            function(s.start, f"{where}.start")(self.model, images)
+        if s.curves:  # Keras makes these metrics' variables in the first step: a checkpoint's values need them before
+            x, y = self._batch(0, np.arange(2), np.zeros(2, int))
+            self.model.compute_metrics(x, y, self.model.predict_on_batch(x))
+            self.model.reset_metrics()
+        self._waiting = None  # a checkpoint's values that fit would overwrite as it starts
+
+    def values(self):
+        """Weights, statistics, states of random layers, the optimiser's moments; the running means; PyTorch's dice."""
+        backend.synced(self.model)
+        kept = [keras.ops.convert_to_numpy(v) for v in self._variables()]
+        return [np.array(len(kept)), *kept, *(self._waiting or self._passing())]
+
+    def assign(self, values):
+        """Put a checkpoint's values in."""
+        (count, *values), own = values, self._variables()
+        if count != len(own):
+            raise ValueError(f"{count} variables there, {len(own)} here")
+        for variable, value in zip(own, values[: len(own)], strict=True):
+            variable.assign(value)
+        self._waiting = values[len(own) :]
+
+    def _variables(self):
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _passing(self):
+        means = [keras.ops.convert_to_numpy(v) for v in self.model.metrics_variables]
+        return [np.array(len(means)), *means, *backend.dice()]
+
+    def train(self, step, after):
+        """Go on from a step to the last; ``after`` may stop it by an exception."""
+        if step < self.steps:
+            self.model.fit(self.batches(step), steps_per_epoch=self.steps - step, verbose=0, shuffle=False,
+                           callbacks=_Watch(self, step, after))  # fmt: skip
+        backend.averaged(self.model)  # what fit does at its end: a run that was resumed behind it needs it too
+
+    def _batch(self, n, index, epoch):
+        x, y = self.examples.train[index]
+        x = self.input(x)
+        rng = np.random.default_rng([CHANGES, self.seed, n]) if self.augment or self.mix else None
+        for change in self.augment:
+            x = change(rng, x, index=index, epoch=epoch)
+        y = y if self.one_hot is None else np.eye(self.one_hot, dtype="float32")[y]
+        return self.mix(rng, x, y) if self.mix else (x, y)
+
+    def _score(self, x):
+        return sum(weight * np.asarray(self.model.predict_on_batch(v), "float32") for weight, v in self.views(x))
+
+
+class _Watch(keras.callbacks.CallbackList):
+    """Counts fit's steps. A list of its own: Keras' would turn every step's loss into a number, and so wait for it."""
+
+    def __init__(self, run, step, after):
+        super().__init__(add_history=True, model=run.model)
+        self.run, self.step, self.after, self.since = run, step, after, 0.0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if waiting := self.run._waiting:
+            means = waiting[1 : 1 + int(waiting[0])]
+            for variable, value in zip(self.model.metrics_variables, means, strict=True):
+                variable.assign(value)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if waiting := self.run._waiting:
+            backend.set_dice(waiting[1 + int(waiting[0]) :])
+            self.run._waiting = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        if self.step % self.run.every and self.step < self.run.steps:
+            self.after(self.step, loss=float(logs["loss"]) if self.step % LOOK == 0 else None)
+            return
+        backend.synced(self.model)
+        curves = {name: float(value) for name, value in self.model.get_metrics_result().items()}
+        with backend.averages_tried(self.model):
+            curves |= self.run.measure()
+        self.model.reset_metrics()
+        self.after(self.step, curves)
+
+    on_epoch_end = on_train_end = lambda self, *args, **kwargs: None
+
+
+def _placed(change):
+    """An augmentation that is told which image is which in which epoch, if it asks."""
+    wanted = {"index", "epoch"} & set(inspect.signature(change).parameters)
+    return lambda rng, x, **where: change(rng, x, **{name: where[name] for name in wanted})
+
+
+def _loss(value, where):
+    named = value["of"] if isinstance(value, dict) else value
+    is_class = isinstance(look_up(named, where), type)
+    return build(value, where) if is_class else function(value, where)
+
+
+def _float(images):
+    return np.asarray(images, "float32")
+
+
+def load(given, validate=False):
+    """The examples that a recipe's ``data`` names: a ``data.Dataset``, or a folder's images in its place."""
+    d = Data.check(given, "data")
+    if d.folder:
+        return data.folders.dataset(d.folder, size=d.size, test_folder=d.test_folder)
+    held = d.hold_out or validate
+    found = data.load(d.name, test_images=0 if held else d.test_images)
+    if d.hold_out:
+        found = found.held_out(d.hold_out)
+    if validate:
+        found = found.held_out(len(found.train) // 6)
+    return found
