@@ -11,6 +11,8 @@ PORT ?= 8000
 LOCK ?= requirements.txt
 ALL ?=
 SLOW ?=
+RUNS ?= runs
+ONLY ?=
 
 BACKENDS := jax torch
 BACKEND_CHAPTERS := $(if $(ALL),chapters,chapters/foundations/convolution.ipynb chapters/architectures/lenet.ipynb)
@@ -29,7 +31,7 @@ BIN := .venv/bin
 # The backend is said, not taken from the reader's ~/.keras/keras.json.
 backend := tensorflow
 
-.PHONY: help book serve test test-backends $(BACKENDS:%=test-%) test-gpu notebooks lab lock clean distclean
+.PHONY: help book serve test test-backends $(BACKENDS:%=test-%) test-gpu notebooks records lab lock clean distclean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -70,6 +72,10 @@ endif
 notebooks: ## execute the chapters whose text changed and store their outputs (ALL=1: all chapters)
 	$(ENVIRONMENT) .venv book tensorflow dev
 	KERAS_BACKEND=$(backend) $(BIN)/python tools/notebooks.py $(if $(ALL),--all)
+
+records: ## make the long runs that are missing or changed; may be stopped and goes on (ONLY="a b", RUNS=runs, ALL=1)
+	$(ENVIRONMENT) .venv book tensorflow dev
+	KERAS_BACKEND=$(backend) $(BIN)/python tools/records.py --runs "$(RUNS)" $(if $(ONLY),--only "$(ONLY)") $(if $(ALL),--all)
 
 lab: ## run the chapters in JupyterLab
 	$(ENVIRONMENT) .venv tensorflow lab

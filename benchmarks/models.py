@@ -29,9 +29,7 @@ from cnnbook.weights import MAPS
 import argparse
 import datetime
 import json
-import math
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -40,7 +38,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from scipy import stats
+from pairs import judge, peak_memory
 from tqdm import tqdm
 
 DEFAULT = ("vgg16", "resnet50", "densenet121", "mobilenet_v2")
@@ -154,19 +152,6 @@ def measure(name, side, shape, batch, steps, jit, dropout=True, clock=time.perf_
     }  # fmt: skip
 
 
-def peak_memory():
-    """The largest resident memory of this process so far, in megabytes (10^6 bytes).
-
-    Linux counts in ru_maxrss also the parent's memory, which the process had between fork and exec; VmHWM starts anew.
-    """
-    if sys.platform == "linux":
-        status = Path("/proc/self/status").read_text(encoding="utf-8")
-        return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if platform.system() == "Darwin" else 1024) / 1e6
-
-
 def in_fresh_process(name, side, args):
     """What ``measure`` gives in a process of its own."""
     command = [sys.executable, __file__, "--side", side, "--networks", name, "--size", str(args.size)]
@@ -178,15 +163,6 @@ def in_fresh_process(name, side, args):
     if result.returncode:
         sys.exit(f"{' '.join(command)} failed with exit code {result.returncode}:\n{result.stderr[-4000:]}")
     return json.loads(result.stdout.splitlines()[-1])
-
-
-def judge(ours, theirs, words, confidence):
-    """Geometric mean of the paired ratios ours/theirs, its interval, and the verdict."""
-    logs = np.log(np.array(ours) / np.array(theirs))
-    reach = stats.t.ppf((1 + confidence) / 2, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs))
-    ratio, low, high = (math.exp(value) for value in (logs.mean(), logs.mean() - reach, logs.mean() + reach))
-    more, less = words
-    return ratio, low, high, more if low > 1 else less if high < 1 else "no difference seen"
 
 
 def complete(measured):

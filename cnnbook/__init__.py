@@ -11,8 +11,8 @@ import sys
 __version__ = "0.1.0"
 
 _MODULES = (
-    "arithmetic", "audit", "backend", "boltzmann", "claims", "data", "distortions", "exercises", "figures", "learners",
-    "models", "recipes", "reference", "training",
+    "arithmetic", "audit", "backend", "claims", "data", "diagrams", "exercises", "figures", "learners", "models",
+    "recipes", "reference", "tasks", "training", "weights",
 )  # fmt: skip
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # must be set before TensorFlow is loaded

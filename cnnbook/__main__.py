@@ -409,7 +409,8 @@ def show(
 
     try:
         recipe = recipe.with_settings(_changes(changes))
-        known = recipe.runner().Settings
+        runner = recipe.runner()
+        known = runner.Settings
         defaults = known.check(recipe.settings_of(recipe.seeds[0]), "settings").model_dump(mode="json")
     except training.RecipeError as error:
         raise typer.BadParameter(str(error)) from error
@@ -418,14 +419,26 @@ def show(
         _say(dumps(plain, indent=1))
         return
     unset = {key: value for key, value in defaults.items() if key not in plain["settings"]}
+    # Where the settings have no words of their own, the run's class explains them, and so do those that it extends.
+    texts = [f"The settings. {inspect.cleandoc(doc)}" for doc in dict.fromkeys(_explained(runner))]
+    silent = [key for key in defaults if not any(key in text for text in texts)]
     told = [
         _epoch(recipe),
         f"A recipe's parts. {inspect.cleandoc(training.Recipe.__doc__)}",
-        f"The settings. {inspect.cleandoc(known.__doc__ or '')}",
+        *texts,
+        f"Settings that its texts do not explain: {', '.join(silent)}" if silent else "",
         textwrap.fill("Not set, so at the default: " + ", ".join(f"{k}: {dumps(v)}" for k, v in unset.items()), 110),
     ]
     _say(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100))
     _say("\n#\n".join("\n".join(f"# {line}".rstrip() for line in part.splitlines()) for part in told if part))
+
+
+def _explained(runner):
+    """The texts that explain a run's settings, its own first."""
+    for kind in runner.__mro__:
+        own = kind.__dict__.get("Settings")
+        if own is not None:
+            yield from filter(None, (own.__dict__.get("__doc__") or kind.__dict__.get("__doc__"),))
 
 
 def _epoch(recipe):

@@ -180,6 +180,17 @@ def test_a_damaged_file_is_skipped_and_named(flowers, damage):
     assert source.damaged == reason
 
 
+def test_a_damaged_file_is_read_once(flowers, monkeypatch):
+    half(flowers / "rose" / "1.jpg")
+    source = folders.images(flowers, (8, 8))
+    read = []
+    real = folders.decode
+    monkeypatch.setattr(folders, "decode", lambda path, size: read.append(path[-10:]) or real(path, size))
+    for _ in range(3):
+        source[5]
+    assert read == ["rose/1.jpg"] + ["rose/2.jpg"] * 3
+
+
 def test_the_last_ones_place_is_taken_by_the_first(flowers):
     for name in ("2.jpg", "3.png"):
         half(flowers / "tulip" / name)

@@ -1,7 +1,8 @@
 """models/lenet.py and models/mcdnn.py: the papers' counts, shapes and rules, and that every weight learns."""
 
-from cnnbook import audit, models, recipes
+from cnnbook import audit, models
 from cnnbook.models import lenet
+from cnnbook.tasks.classify import map_criterion
 
 import keras
 import numpy as np
@@ -137,7 +138,7 @@ def test_every_trainable_weight_moves_in_one_step(name):
     keras.utils.set_random_seed(0)
     model = BUILDERS[name]()
     before = [keras.ops.convert_to_numpy(w) for w in model.weights]
-    loss = recipes.map_criterion if name == "lenet5" else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    loss = map_criterion if name == "lenet5" else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.1), loss)
     model.train_on_batch(batch(model, 16), np.arange(16) % 10)
     trainable = {id(w) for w in model.trainable_weights}

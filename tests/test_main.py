@@ -141,10 +141,12 @@ def test_version():
                                                              "Nearest: batch_size"]),
         (["train", "lenet5-mnist", "--set", "batch_size=0"], ["settings.batch_size", "equal to 1, got 0"]),
         (["train", "lenet5-mnist", "--set", "data.name=mnits"], ["data", "one of digits, mnist,", "'mnits'"]),
-        (["train", "tiny", "--set", "optimizer.lerning_rate=0.1"], ["lerning_rate", "Adam"]),
+        (["train", "tiny", "--set", "optimizer.lerning_rate=0.1"],
+         ["settings.optimizer", "lerning_rate", "allowed: learning_rate, beta_1", "Nearest: learning_rate"]),
         (["train", "tiny", "--precision", "half"], ["settings.precision", "'mixed_bfloat16'", "got 'half'"]),
         (["train", "tiny", "--precision", "float32", "--set", "precision=float32"], ["--precision", "one of them"]),
-        (["train", "dbn-mnist-backprop", "--steps", "10800"], ["10800"]),
+        (["train", "dbn-mnist-backprop", "--steps", "10800"], ["at least 10801, got 10800", "3 machines"]),
+        (["train", "dbn-mnist", "--steps", "59", "--fresh"], ["at least 36000, got 59"]),
         (["train", "mine.yml"], ["'RECIPE'", "mine.yml cannot be read", "No such file"]),
         (["show", "lenet5-mnits"], ["'RECIPE'", "got 'lenet5-mnits'", "Nearest: lenet5-mnist"]),
         (["plot"], ["RECORD"]),
@@ -393,6 +395,8 @@ def test_show_prints_a_recipe_file_and_explains_it(tmp_path):
 def test_every_recipe_can_be_shown(name):
     code, shown, errors = call("show", name)
     assert (code, errors) == (0, "") and f"name: {name}" in shown and "An epoch is" in shown
+    told = shown.split("# The settings. ", 1)[1].split("# Not set")[0]
+    assert [key for key in recipes.RECIPES[name].settings if key not in told] == []
 
 
 def _panels(monkeypatch, *words):

@@ -6,6 +6,7 @@ from cnnbook.training import fit, record, run
 import contextlib
 import dataclasses
 import errno
+import hashlib
 import json
 import os
 import random
@@ -83,7 +84,7 @@ def files(folder):
 
 def told(found):
     """A record without what differs between two makings of the same: time and day."""
-    runs = [{key: value for key, value in one.items() if key != "seconds"} for one in found["runs"]]
+    runs = [{k: v for k, v in one.items() if k not in ("seconds", "cpu_seconds")} for one in found["runs"]]
     return {key: value for key, value in found.items() if key != "date"} | {"runs": runs}
 
 
@@ -318,9 +319,9 @@ def wider(rate=0.3):
     return keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
 
 
-def longer(rate=0.3):
+def longer(rate=0.3, usual=small_recipe.network):
     inputs = keras.Input((8, 8, 1))
-    x = small_recipe.network(rate)(inputs)
+    x = usual(rate)(inputs)
     return keras.Model(inputs, keras.layers.Dense(10)(x))
 
 
@@ -362,15 +363,20 @@ OTHERS = {
 
 @pytest.mark.parametrize(("change", "words"), OTHERS.values(), ids=OTHERS)
 def test_a_checkpoint_of_another_plan_is_refused_named_and_left_as_it_is(copy, change, words):
-    changed, before = QUICK.with_settings(change), files(copy)
-    with pytest.raises(training.TrainingError, match=rf"24.npz is of another .*{words}.*use another --out") as error:
-        train(copy, changed, resume=True)
-    assert len(str(error.value)) < 800
-    assert files(copy) == before
+    changed = QUICK.with_settings(change)
+    for name in ("run.json", "24.npz"):  # of a run that has ended, and of one that has not
+        before = files(copy)
+        refusal = rf"{name} is of another .*{words}.*use another --out"
+        with pytest.raises(training.TrainingError, match=refusal) as error:
+            train(copy, changed, resume=True)
+        assert len(str(error.value)) < 800
+        assert files(copy) == before
+        one_run(copy).ended.unlink(missing_ok=True)
 
 
 def test_a_checkpoint_of_another_kind_of_run_backend_or_data_is_refused(copy, monkeypatch):
     refused = lambda words: pytest.raises(training.TrainingError, match=words)
+    one_run(copy).ended.unlink()
     with refused(f"run cnnbook.training.fit.Fit there, {HERE}.Forgetful here"):
         train(copy, QUICK.changed(run=f"{HERE}.Forgetful"), resume=True)
     changed = dataclasses.replace(DIGITS, sha256="0123")
@@ -696,10 +702,11 @@ def test_validating_never_looks_at_the_test_images(tmp_path, monkeypatch):
 
 
 def test_a_short_record_names_its_own_command_and_has_a_folder_of_its_own(tmp_path):
-    plan = training.prepared(QUICK, seeds=[7], steps=2, settings={"batch_size": 8, "augment.0.shift": 0.1},
-                             validate=True, out=tmp_path, records=tmp_path / "records")  # fmt: skip
-    words = "train small --seeds 7 --steps 2 --set batch_size=8 --set augment.0.shift=0.1 --validate"
-    assert plan.command == f"python -m cnnbook {words}"
+    settings = {"batch_size": 8, "one_hot": True, "mix": {"of": "a b"}}
+    plan = training.prepared(QUICK, seeds=[7], steps=2, settings=settings, validate=True, out=tmp_path,
+                             records=tmp_path / "records")  # fmt: skip
+    words = """--seeds 7 --steps 2 --set batch_size=8 --set one_hot=true --set 'mix={"of": "a b"}' --validate"""
+    assert plan.command == f"python -m cnnbook train small {words}"
     assert plan.short and plan.home.name.startswith("small-validate-") and plan.path == plan.home / "record.json"
     assert not (tmp_path / "records").exists()
     again = lambda **how: training.prepared(QUICK, out=tmp_path, records=tmp_path, **how).home
@@ -768,3 +775,48 @@ def test_bad_arguments_are_named(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
         training.train(**({"recipe": QUICK, "out": tmp_path, "records": tmp_path} | arguments))
     assert not list(tmp_path.iterdir())
+
+
+def test_seeds_of_one_record_may_come_from_several_backends(copy):
+    """An ended run counts wherever it was trained; the record names every backend, and a model is only a whole one."""
+    path = one_run(copy).ended
+    ended = json.loads(path.read_text(encoding="utf-8"))
+    ended["plan"]["backend"] = "another"
+    path.write_text(json.dumps(ended), encoding="utf-8")
+    found = train(copy, resume=True)
+    assert found.models == [None] and found.record["backend"] == "another"
+    assert found.record["runs"][0]["metrics"] == ended["metrics"]
+
+
+def test_an_ended_run_without_its_checkpoints_is_read(copy):
+    there = one_run(copy)
+    for file in there.checkpoints():
+        file.unlink()
+    before = files(copy)
+    found = train(copy, resume=True)
+    assert found.learners == [None] and found.record["runs"][0]["history"]["step"] == [8, 16, 24]
+    assert {name for name in files(copy) if "run.json" in name or "npz" in name} == {
+        name for name in before if "run.json" in name or "npz" in name
+    }
+
+
+def test_weights_are_kept_beside_the_record_and_given_to_a_model(tmp_path, monkeypatch):
+    one = QUICK.changed(weights=True, seeds=[SEED])
+    found = training.train(one, out=tmp_path, records=tmp_path / "records")
+    kept = tmp_path / "records" / "weights" / "small.npz"
+    assert found.record["weights"] == hashlib.sha256(kept.read_bytes()).hexdigest()
+    (model,) = found.models
+    trained = [keras.ops.convert_to_numpy(v).copy() for v in model.weights]
+    for v in model.weights:
+        v.assign(keras.ops.zeros_like(v))
+    training.load_weights(model, "small", tmp_path / "records")
+    for v, value in zip(model.weights, trained, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(v), value.astype("float16").astype(value.dtype))
+    with pytest.raises(ValueError, match="model must be the network of small"):
+        training.load_weights(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), "small", kept.parent.parent)
+    kept.write_bytes(kept.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="is not what the record small was made with"):
+        training.load_weights(model, "small", tmp_path / "records")
+    monkeypatch.setattr(training.record, "MOST", 100)
+    with pytest.raises(training.TrainingError, match=r"the weights take .* bytes, 100 are allowed"):
+        training.train(one, out=tmp_path, records=tmp_path / "records", resume=True)

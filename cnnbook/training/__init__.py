@@ -11,21 +11,30 @@ RecipeError for what it cannot do with them, before anything is touched.
 from cnnbook import backend
 from cnnbook.training import fit, record
 from cnnbook.training.recipe import Recipe, RecipeError, read
-from cnnbook.training.record import read_record
+from cnnbook.training.record import load_weights, read_record
 from cnnbook.training.run import Run, Stopped, TrainingError, disk
 
 import hashlib
 import json
+import shlex
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Recipe", "RecipeError", "Result", "Stopped", "TrainingError", "prepared", "read", "read_record", "train"]
+import keras
+
+__all__ = [
+    "Recipe", "RecipeError", "Result", "Stopped", "TrainingError", "load_weights", "prepared", "read", "read_record",
+    "train",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Result:
-    """What ``train`` returns: for each seed the object that trained (``Fit`` has a ``model``), the record, its file."""
+    """What ``train`` returns: for each seed the object that trained (``Fit`` has a ``model``), the record, its file.
+
+    The object is None for a run that had ended, whose last checkpoint is not here.
+    """
 
     learners: list
     record: dict
@@ -33,7 +42,7 @@ class Result:
 
     @property
     def models(self):
-        return [learner.model for learner in self.learners]
+        return [getattr(learner, "model", None) for learner in self.learners]
 
 
 @dataclass(frozen=True)
@@ -57,10 +66,13 @@ class Prepared:
         """The run of one seed."""
         return Run(self.recipe, seed, examples, self.home / f"seed-{seed}")
 
-    def record(self, examples):
-        """Write the record of the finished runs, and return it."""
+    def record(self, examples, model=None):
+        """Write the record of the finished runs, and return it; ``model`` is the first seed's."""
+        keep = model is not None and self.recipe.weights and not self.short
+        weights = {v.path: keras.ops.convert_to_numpy(v) for v in model.weights} if keep else None
         return record.make(self.recipe, self.seeds, examples, self.home, self.path, short=self.short,
-                           command=self.command, option="--out" if self.short else "--records")  # fmt: skip
+                           command=self.command, option="--out" if self.short else "--records",
+                           weights=weights)  # fmt: skip
 
 
 def prepared(recipe, *, seeds=None, steps=None, settings=None, validate=False, out="runs", records="records"):
@@ -77,6 +89,8 @@ def prepared(recipe, *, seeds=None, steps=None, settings=None, validate=False, o
     if recipe.vary and set(seeds) - set(recipe.seeds):
         raise ValueError(f"seeds must be among {list(recipe.seeds)}, for which {recipe.name} has settings, got {seeds}")
     run = recipe.runner()
+    if not hasattr(run, "load"):
+        fit.Data.check(recipe.data, f"{recipe.name}.data")
     for seed in seeds if hasattr(run, "check") else ():
         run.check(recipe.settings_of(seed), recipe.steps)
     changed = recipe.plain() != whole.plain()
@@ -93,7 +107,7 @@ def prepared(recipe, *, seeds=None, steps=None, settings=None, validate=False, o
     words = [f"python -m cnnbook train {recipe.name}"]
     words += ["--seeds " + ",".join(map(str, seeds))] if tuple(seeds) != tuple(whole.seeds) else []
     words += [f"--steps {steps}"] if steps is not None else []
-    words += [f"--set {key}={json.dumps(value)}" for key, value in (settings or {}).items()]
+    words += ["--set " + shlex.quote(f"{key}={json.dumps(value)}") for key, value in (settings or {}).items()]
     words += ["--validate"] if validate else []
     return Prepared(recipe, tuple(seeds), home, path, short, " ".join(words), validate)
 
@@ -127,8 +141,8 @@ def train(
     runs = [plan.run(seed, examples) for seed in plan.seeds]
     for run in runs:
         run.begin(resume, fresh)
-    learners = [run.train(progress=progress, board=tensorboard)[0] for run in runs]
-    return Result(learners, plan.record(examples), plan.path)
+    learners = [run.train(progress=progress, board=tensorboard) for run in runs]
+    return Result(learners, plan.record(examples, getattr(learners[0], "model", None)), plan.path)
 
 
 def _seeds(seeds):

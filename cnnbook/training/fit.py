@@ -1,12 +1,15 @@
 """A Keras model learns from examples: the run that most recipes are."""
 
 from cnnbook import backend, data
+from cnnbook.data import folders
 from cnnbook.training.recipe import RecipeError, Strict, build, function, look_up
 
 import dataclasses
+import hashlib
 import inspect
 import logging
 import os
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import keras
@@ -27,7 +30,9 @@ class Data(Strict):
     """Where a run's examples come from.
 
     name, hold_out, test_images   a set of the catalogue; ``hold_out`` tests on the last so many training images
-    folder, size, test_folder     your own images, one sub-folder a class, read as they are needed
+    folder, size                  your own images, one sub-folder a class, read as they are needed; ``test_folder`` has
+                                  those to test on, or ``hold_out`` tests on so many, drawn from all classes. What the
+                                  record calls their checksum is that of the files' names
     """
 
     name: str | None = None
@@ -43,6 +48,10 @@ class Data(Strict):
             raise ValueError("must have one of name and folder")
         if self.name and self.name not in data.names():
             raise ValueError(f"name must be one of {', '.join(data.names())}, got {self.name!r}")
+        if self.folder and (self.test_folder is None) == (self.hold_out is None):
+            raise ValueError("must have one of test_folder and hold_out beside folder")
+        if (self.name and self.test_folder) or (self.folder and self.test_images is not None):
+            raise ValueError("must have test_folder beside folder alone, and test_images beside name alone")
         return self
 
 
@@ -70,7 +79,7 @@ class Settings(Strict):
     loss: Named
     optimizer: Named
     batch_size: Annotated[int, Field(ge=1, strict=True)]
-    metrics: dict[str, Named] = {"test_error": "cnnbook.tasks.classify.error"}
+    metrics: dict[str, Named] = Field(default={"test_error": "cnnbook.tasks.classify.error"})
     curves: tuple[Named, ...] = ()
     prepare: Named | None = None
     input: Named | None = None
@@ -152,6 +161,8 @@ class Fit(Supervised):
         self.metrics = {name: function(f, f"{where}.metrics.{name}") for name, f in s.metrics.items()}
         if s.prepare:
             prepare = function(s.prepare, f"{where}.prepare")
+            if isinstance(examples, Pictures):
+                raise RecipeError(f"{where}.prepare is for a set that is in memory: change a folder's images by input")
             parts = {part: getattr(examples, part) for part in ("train", "test")}
             self.examples = dataclasses.replace(
                 examples, **{part: dataclasses.replace(e, x=prepare(e.x)) for part, e in parts.items()}
@@ -269,11 +280,65 @@ def load(given, validate=False):
     """The examples that a recipe's ``data`` names: a ``data.Dataset``, or a folder's images in its place."""
     d = Data.check(given, "data")
     if d.folder:
-        return data.folders.dataset(d.folder, size=d.size, test_folder=d.test_folder)
+        return _pictures(d, validate)
     held = d.hold_out or validate
     found = data.load(d.name, test_images=0 if held else d.test_images)
-    if d.hold_out:
-        found = found.held_out(d.hold_out)
-    if validate:
-        found = found.held_out(len(found.train) // 6)
-    return found
+    if not held:
+        return found
+    if not validate:
+        return found.held_out(d.hold_out)
+    out = d.hold_out or 0  # what the recipe tests on is test images to one that is being chosen
+    sixth = (len(found.train) - out) // 6
+    found = found.held_out(out + sixth)
+    split = f"training images only: the first {len(found.train):,} / the {'next' if out else 'last'} {sixth:,}"
+    return dataclasses.replace(found, test=data.Examples(*found.test[:sixth]), split=split)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pictures:
+    """A folder's images in the place of a ``data.Dataset``; what could not be read is in ``damaged``."""
+
+    name: str
+    train: Any
+    test: Any
+    classes: tuple[str, ...]
+    split: str
+    sha256: str
+
+    @property
+    def damaged(self):
+        return self.train.source.damaged | self.test.source.damaged
+
+
+class _Some:
+    """Some of a source's examples."""
+
+    def __init__(self, source, numbers):
+        self.source, self.numbers = source, numbers
+
+    def __len__(self):
+        return len(self.numbers)
+
+    def __getitem__(self, i):
+        return self.source[self.numbers[i]]
+
+
+def _pictures(d, validate):
+    source, digest = folders.images(d.folder, d.size), hashlib.sha256()
+    numbers = np.random.default_rng(0).permutation(len(source))  # a folder lists one class behind the other
+    held = d.hold_out or 0
+    count = (len(source) - held) // 6 if validate else held
+    kept = len(source) - held - count * validate
+    if kept < 1 or (validate and count < 1):
+        raise RecipeError(f"data.hold_out must leave images to train on, got {held} of {len(source):,} in {d.folder}")
+    train, test, split = _Some(source, numbers[:kept]), _Some(source, numbers[kept : kept + count]), f"{count:,} others"
+    if d.test_folder and not validate:
+        tested = folders.images(d.test_folder, d.size)
+        if tested.classes != source.classes:
+            raise RecipeError(f"data.test_folder must have the classes of {d.folder}, {', '.join(source.classes)}, got "
+                              f"{', '.join(tested.classes)}")  # fmt: skip
+        test, split = _Some(tested, np.arange(len(tested))), f"{len(tested):,} in {tested.path.name}"
+    for part in (source, test.source):
+        digest.update(repr((part.classes, part._ends.tolist())).encode() + part._names)
+    return Pictures(Path(d.folder).name, train, test, source.classes, f"{kept:,} images of a folder / {split}",
+                    digest.hexdigest())  # fmt: skip

@@ -12,6 +12,7 @@ names, with their arguments beside them where there are any:
 does: train none that you would not run.
 """
 
+import copy
 import difflib
 import functools
 import importlib
@@ -19,7 +20,7 @@ import inspect
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -52,8 +53,9 @@ def _in_words(error, model, where):
     place = ".".join(map(str, (where, *error["loc"]))) if error["loc"] else where
     if error["type"] == "extra_forbidden":
         for part in error["loc"][:-1]:
-            inner = model.model_fields.get(part)
-            model = inner.annotation if inner and isinstance(inner.annotation, type) else model
+            kinds = (model.model_fields[part].annotation,) if part in model.model_fields else ()
+            kinds += get_args(*kinds)  # `Paper | None` has a Paper in it
+            model = next((kind for kind in kinds if hasattr(kind, "model_fields")), model)
         return f"{place} is not known{_nearest(str(error['loc'][-1]), list(model.model_fields))}"
     if error["type"] == "missing":
         return f"{place} is missing"
@@ -85,6 +87,7 @@ class Recipe(Strict):
     steps     updates of the weights; ``every`` so many the curves get a point
     vary      settings that a seed has of its own, one mapping a seed
     committee also measure the average of all seeds' outputs
+    weights   keep the first seed's trained weights beside the record
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=80)]
@@ -97,6 +100,7 @@ class Recipe(Strict):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     vary: tuple[dict[str, Any], ...] = ()
     committee: bool = False
+    weights: bool = False
     paper: Paper | None = None
     departures: str = ""
 
@@ -138,7 +142,7 @@ class Recipe(Strict):
                 place = place.setdefault(part, {})
                 if not isinstance(place, dict | list):
                     raise RecipeError(f"{key} cannot be set: {'.'.join(path[: i + 1])} is {place!r}")
-            place[_position(key, path[-1], place) if isinstance(place, list) else path[-1]] = value
+            place[_position(key, path[-1], place) if isinstance(place, list) else path[-1]] = copy.deepcopy(value)
         return Recipe.check(new, self.name)
 
     def settings_of(self, seed):
@@ -233,6 +237,8 @@ def _parts(value, where, names):
         raise RecipeError(f"{where} must be a dotted name, or a mapping with one under `of`, got {value!r}")
     value = {"of": value} if isinstance(value, str) else value
     of = look_up(value["of"], f"{where}.of" if len(value) > 1 else where)
+    if not callable(of):
+        raise RecipeError(f"{where} must be the dotted name of something that can be called, got {value['of']!r}")
     arguments = {k: _argument(v, f"{where}.{k}", names) for k, v in value.items() if k != "of"}
     with_any, known = _arguments_of(of)
     for key in arguments:
@@ -265,4 +271,7 @@ def _called_with(of, arguments, where):
     except RecipeError:
         raise
     except (TypeError, ValueError) as error:
-        raise RecipeError(f"{where}: {error}") from error
+        known = _arguments_of(of)[1]
+        strange = [key for key in arguments if key not in known]
+        allowed = "".join(_nearest(key, known) for key in strange[:1])
+        raise RecipeError(f"{where}: {error}{allowed}") from error

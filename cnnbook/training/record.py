@@ -1,9 +1,11 @@
 """A record: what the finished runs of a recipe came to, made from them alone."""
 
-from cnnbook import backend, files
+from cnnbook import files
 from cnnbook.training.recipe import function
-from cnnbook.training.run import TrainingError, differences, disk, plan
+from cnnbook.training.run import TrainingError, disk, ended_run, plan
 
+import hashlib
+import io
 import json
 from pathlib import Path
 
@@ -11,10 +13,11 @@ import numpy as np
 from scipy.special import softmax
 
 
-def make(recipe, seeds, examples, home, path, *, short, command, option="--records"):
+def make(recipe, seeds, examples, home, path, *, short, command, option="--records", weights=None):
     """Write the record of the finished runs in the folder ``home`` to ``path``, whole or not at all; returns it.
 
-    Raises TrainingError where a seed's run has not ended, or is of another recipe, data or backend.
+    ``weights``, ``{path: array}``, are kept in the folder weights/ beside it, their checksum in the record. Raises
+    TrainingError where a seed's run has not ended, or is of another recipe or other data.
     """
     runs = finished(home, recipe, seeds, examples)
     made = [place for run in runs for place in run["made"]]
@@ -24,7 +27,7 @@ def make(recipe, seeds, examples, home, path, *, short, command, option="--recor
         "short": short,
         "description": recipe.description,
         "data": {"name": examples.name, "split": examples.split, "sha256": examples.sha256},
-        "backend": backend.name(),
+        "backend": _pooled(run["plan"]["backend"] for run in runs),
         "versions": {package: _pooled(place["versions"].get(package) for place in made)
                      for package in dict.fromkeys(p for place in made for p in place["versions"])},
         "hardware": _pooled(place["hardware"] for place in made),
@@ -35,6 +38,8 @@ def make(recipe, seeds, examples, home, path, *, short, command, option="--recor
         "runs": [{key: value for key, value in run.items() if key not in ("made", "plan")} for run in runs],
         "paper": recipe.paper.model_dump() if recipe.paper else {},
     }  # fmt: skip
+    if weights:
+        record["weights"] = _weights_kept(weights, Path(path).parent / "weights" / f"{recipe.name}.npz", option)
     if recipe.committee:
         record["committee"] = {"members": len(runs), "metrics": _committee(recipe, home, seeds, examples)}
     with disk(path, option), files.whole(path, "w", encoding="utf-8") as file:
@@ -43,7 +48,38 @@ def make(recipe, seeds, examples, home, path, *, short, command, option="--recor
     return record
 
 
-_TOLD = ("name", "description", "departures", "paper")  # words, which a run does not depend on; they stand beside
+MOST = 1_000_000  # bytes of a file of weights: the book carries them
+
+
+def _weights_kept(weights, path, option):
+    """Write a model's weights in half precision; returns the file's SHA-256."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **{name: np.asarray(value, "float16") for name, value in weights.items()})
+    if len(content.getvalue()) > MOST:
+        raise TrainingError(f"the weights take {len(content.getvalue()):,} bytes, {MOST:,} are allowed")
+    with disk(path, option), files.whole(path) as file:
+        file.write(content.getvalue())
+    return hashlib.sha256(content.getvalue()).hexdigest()
+
+
+def load_weights(model, name, folder=None):
+    """Give a model the trained weights that the record ``name`` keeps (in half precision), by their paths.
+
+    Raises FileNotFoundError where none are kept, ValueError where they are not the record's, or not this model's.
+    """
+    record, path = read_record(name, folder), _place(name, folder).parent / "weights" / f"{name}.npz"
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != record.get("weights"):
+        raise ValueError(f"{path} is not what the record {name} was made with: take both from one version of the book")
+    with np.load(io.BytesIO(content), allow_pickle=False) as kept:
+        wanted = {v.path: v for v in model.weights}
+        if kept.files != list(wanted) or any(kept[key].shape != tuple(v.shape) for key, v in wanted.items()):
+            raise ValueError(f"model must be the network of {name}: {', '.join(kept.files[:3])}, ...")
+        for key, variable in wanted.items():
+            variable.assign(kept[key].astype(variable.dtype))
+
+
+_TOLD = ("name", "description", "departures", "paper", "weights")  # what a run does not depend on
 
 
 def depends_on(recipe):
@@ -64,15 +100,22 @@ def read_record(name, folder=None):
 
     Raises FileNotFoundError with the command that makes it, and ValueError for a file that is no record.
     """
+    path = _place(name, folder)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as problem:
+        raise ValueError(f"{path} is not a whole record ({problem}); make it by: {_TRAIN} {name}") from problem
+
+
+_TRAIN = "python -m cnnbook train"
+
+
+def _place(name, folder):
     here = Path.cwd() if folder is None else Path(folder).expanduser()
-    command = f"python -m cnnbook train {name}"
     for place in [here] if folder else [up / "records" for up in (here, *here.parents)]:
         if (path := place / f"{name}.json").exists():
-            try:
-                return json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as problem:
-                raise ValueError(f"{path} is not a whole record ({problem}); make it by: {command}") from problem
-    raise FileNotFoundError(f"there is no records/{name}.json; make it by: {command}")
+            return path
+    raise FileNotFoundError(f"there is no records/{name}.json; make it by: {_TRAIN} {name}")
 
 
 def finished(folder, recipe, seeds, examples):
@@ -80,11 +123,9 @@ def finished(folder, recipe, seeds, examples):
     found = []
     for seed in seeds:
         path = Path(folder) / f"seed-{seed}" / "run.json"
-        if not path.exists():
+        found.append(ended_run(path, plan(recipe, seed, examples)))
+        if found[-1] is None:
             raise TrainingError(f"{path} is not there: seed {seed} of {recipe.name} has not ended")
-        found.append(json.loads(path.read_text(encoding="utf-8")))
-        if found[-1]["plan"] != (wanted := plan(recipe, seed, examples)):
-            raise TrainingError(f"{path} is of another run ({', '.join(differences(found[-1]['plan'], wanted))})")
     return found
 
 

@@ -12,6 +12,7 @@ from cnnbook import backend, files
 
 import contextlib
 import datetime
+import functools
 import json
 import math
 import os
@@ -67,8 +68,14 @@ class Run:
                     file.unlink(missing_ok=True)
 
     def train(self, *, progress=None, board=None):
-        """Train to the end and return ``(the run's object, its summary)``; a run that has ended is read."""
+        """Train to the end and return the object that trained.
+
+        A run that has ended is read: its object is None where its last checkpoint is not here, or another backend's.
+        """
         with self._alone():
+            ended = ended_run(self.ended, self.plan)
+            if ended and not (self.checkpoints() and ended["plan"] == self.plan):
+                return None
             keras.utils.set_random_seed(self.seed)
             learner = self.recipe.runner()(self.plan["settings"], self.examples, self.recipe.steps, self.recipe.every,
                                            self.seed)  # fmt: skip
@@ -76,25 +83,25 @@ class Run:
             if state["step"] < self.recipe.steps:
                 if (here := _here()) not in state["made"]:
                     state["made"].append(here)
-            elif self.ended.exists():
+            elif ended:
                 learner.train(self.recipe.steps, None)
-                return learner, self._summary(state, json.loads(self.ended.read_text(encoding="utf-8"))["metrics"])
+                return learner
             with _signals_between_steps() as asked, self._bar(state, learner, progress) as bar, _board(board) as write:
                 watch = _Watch(self, learner, state, asked, bar, write, progress)
                 learner.train(state["step"], watch)
-            metrics = learner.measure()
-            summary = self._summary(state, metrics)
+            summary = self._summary(state, learner.measure())
             if self.recipe.committee:
                 with disk(self.folder), files.whole(self.folder / "scores.npy") as file:
                     np.save(file, learner.scores())
             with disk(self.folder), files.whole(self.ended, "w", encoding="utf-8") as file:
                 json.dump(summary | {"plan": self.plan}, file, allow_nan=False)
-            return learner, summary
+            return learner
 
     def _summary(self, state, metrics):
         own = {"settings": self.recipe.vary[self.recipe.seeds.index(self.seed)]} if self.recipe.vary else {}
         notes = {"damaged": list(found)} if (found := getattr(self.examples, "damaged", None)) else {}
-        return {"seed": self.seed, "seconds": round(state["seconds"], 1), "metrics": metrics, **own, **notes,
+        spent = {key: round(state[key], 1) for key in ("seconds", "cpu_seconds") if state[key] is not None}
+        return {"seed": self.seed, **spent, "metrics": metrics, **own, **notes,
                 "history": state["history"], "made": state["made"]}  # fmt: skip
 
     @contextlib.contextmanager
@@ -146,6 +153,7 @@ class Run:
                 with np.load(path, allow_pickle=False) as file:
                     note = json.loads(str(file["note"]))
                     values = [file[key] for key in sorted(set(file.files) - {"note"})]
+                note.setdefault("cpu_seconds")  # which the first checkpoints did not count
                 made_of, state = note.pop("plan"), {key: note[key] for key in _beginning()}
             except Exception as problem:  # a damaged file makes NumPy raise almost anything
                 damaged.append(f"{path} ({problem})")
@@ -174,6 +182,20 @@ class Run:
         return None
 
 
+def ended_run(path, plan):
+    """The summary of the run that ended at ``path``, or None; TrainingError where it is of another plan.
+
+    The backend may be another: seeds of one record may come from several machines, and the record says so.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    if different := list(differences(found["plan"] | {"backend": plan["backend"]}, plan)):
+        raise TrainingError(f"{path} is of another run ({', '.join(different)}); use another --out, or --fresh")
+    return found
+
+
 class _Watch:
     """Called behind each step: draws the curves, saves, and stops at a signal or a loss that is no number."""
 
@@ -181,7 +203,7 @@ class _Watch:
         self.run, self.learner, self.state, self.asked, self.bar, self.write = run, learner, state, asked, bar, write
         self.lines = progress and bar.disable
         self.size = getattr(learner, "batch_size", 1)
-        self.saved = self.counted = time.perf_counter()
+        self.saved, self.counted = time.perf_counter(), (time.perf_counter(), time.process_time())
 
     def __call__(self, step, curves=None, loss=None):
         self.bar.update((step - self.state["step"]) * self.size)
@@ -215,8 +237,10 @@ class _Watch:
             print(f"{self.run.title}: step {step}/{self.run.recipe.steps}, {said}, {self._seconds():.0f} s", flush=True)
 
     def _seconds(self):
-        now = time.perf_counter()
-        self.state["seconds"] += now - self.counted
+        now = (time.perf_counter(), time.process_time())
+        for key, before, after in zip(("seconds", "cpu_seconds"), self.counted, now, strict=True):
+            if self.state[key] is not None:
+                self.state[key] += after - before
         self.counted = now
         return self.state["seconds"]
 
@@ -285,7 +309,7 @@ def _board(folder):
 
 
 def _beginning():
-    return {"step": 0, "seconds": 0.0, "history": {"step": []}, "made": []}
+    return {"step": 0, "seconds": 0.0, "cpu_seconds": 0.0, "history": {"step": []}, "made": []}
 
 
 def _here():
@@ -293,6 +317,7 @@ def _here():
             "date": datetime.datetime.now(datetime.UTC).date().isoformat()}  # fmt: skip
 
 
+@functools.cache  # of a run of days the last seed still has the code that the first was started with
 def _commit():
     """The commit that the code stands at, with a plus when it was changed since; None outside a checkout.
 

@@ -1,0 +1,197 @@
+"""tools/records.py: what is left, how long it takes, and a stop in the middle, on recipes that take seconds."""
+
+import records as tool
+from cnnbook import training
+from cnnbook.training import record as records
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import filelock
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NET = """
+import os
+import keras
+
+def net():
+    with open("nice.txt", "a") as file:
+        file.write(f"{os.nice(0)} ")
+    return keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten(), keras.layers.Dense(10)])
+
+def criterion(labels, scores):
+    return keras.losses.sparse_categorical_crossentropy(labels, scores, from_logits=True)
+"""
+CHAPTER = """---
+jupytext:
+  formats: ipynb,.myst.md:myst
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+
+```{code-cell} ipython3
+from cnnbook.training import read_record
+
+print(read_record("quick")["runs"][0]["history"]["step"])
+```
+"""
+
+
+def parts(steps=20):
+    return {
+        "data": {"name": "digits"},
+        "settings": {"network": "nets.net", "loss": "nets.criterion", "batch_size": 64,
+                     "optimizer": {"of": "keras.optimizers.SGD", "learning_rate": 0.01}},
+        "steps": steps, "every": 10, "seeds": [0],
+    }  # fmt: skip
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A project of its own: two recipes, one much longer than the other, and a chapter that reads the short one's."""
+    (tmp_path / "nets.py").write_text(NET, encoding="utf-8")
+    write(tmp_path, quick=parts(), long=parts(60_000))
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "chapters" / "one.myst.md").write_text(CHAPTER, encoding="utf-8")
+    return tmp_path
+
+
+def write(place, **recipes):
+    (place / "mine.yml").write_text(json.dumps(recipes), encoding="utf-8")
+
+
+def start(place, *words):
+    command = [sys.executable, str(ROOT / "tools" / "records.py"), "--recipes", "mine.yml", "--chapters", "chapters"]
+    return subprocess.Popen([*command, *words], cwd=place, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.fixture
+def inside(place, monkeypatch):
+    """The tool in this process, which keeps its priority and its paths."""
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(os, "nice", lambda by: 19)
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.setenv("PYTHONPATH", "")
+    yield lambda *words: tool.main(["--recipes", "mine.yml", "--chapters", "chapters", *words])
+    sys.modules.pop("nets", None)
+
+
+def test_records_are_made_in_order_and_a_stop_is_gone_on_from(place, inside, capsys):
+    assert inside("--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "quick: unknown" in shown and "long: unknown" in shown
+    assert not (place / "runs").exists() and not (place / "records").exists()
+
+    running = start(place)
+    until = time.monotonic() + 240
+    said = ""
+    while "long seed 0: step" not in said and time.monotonic() < until:
+        said += running.stdout.readline()
+    running.send_signal(signal.SIGTERM)
+    errors = running.communicate(timeout=180)[1]
+    assert running.returncode == 143, errors
+    assert "Stopped by SIGTERM" in errors and "Stopped at long. The same command goes on." in errors
+    assert said.index("quick: about") < said.index("long: about")  # the one that is soonest done stands first
+    assert re.search(r"quick: about .* \(by its first steps\); missing", said)
+    quick = place / "records" / "quick.json"
+    assert json.loads(quick.read_text(encoding="utf-8"))["short"] is False
+    assert not (place / "records" / "long.json").exists() and list(place.glob("runs/long/seed-0/step-*.npz"))
+    assert "[10, 20]" in (place / "chapters" / "one.ipynb").read_text(encoding="utf-8")  # executed again
+    assert set((place / "nice.txt").read_text(encoding="utf-8").split()) == {"19"}
+
+    made, steps = quick.stat().st_mtime_ns, (place / "nice.txt").read_text(encoding="utf-8")
+    reached = json.loads(max(place.glob("runs/long/seed-0/step-*.npz")).stem.removeprefix("step-").lstrip("0"))
+    assert inside("--dry-run") == 0
+    assert re.search(r"long: about .* \(by its checkpoints, \d+% done\); missing", capsys.readouterr().out)
+    write(place, quick=parts(), long=parts(60_000) | {"description": "words alone are no change"})
+    running = start(place)
+    while "long seed 0: step" not in (line := running.stdout.readline()) and time.monotonic() < until:
+        pass
+    assert int(line.split("step ")[1].split("/")[0]) > reached  # it goes on
+    running.send_signal(signal.SIGINT)
+    assert running.communicate(timeout=180)[1].endswith("Stopped at long. The same command goes on.\n")
+    assert running.returncode == 130
+    assert quick.stat().st_mtime_ns == made and (place / "nice.txt").read_text(encoding="utf-8") == steps + "19 "
+
+
+def test_a_changed_recipe_is_made_again_whatever_else_fails(place, inside, capsys):
+    shutil.rmtree(place / "chapters")
+    recipe = training.Recipe.check({"name": "quick"} | parts(), "quick")
+    training.train(recipe, out=place / "runs", records=place / "records", progress=False)
+    assert inside("--only", "quick") == 0
+    assert capsys.readouterr().out == "Every record stands: none is missing, and no recipe changed.\n"
+    first = (place / "runs" / "quick" / "seed-0" / "run.json").read_bytes()
+    write(place, bad=parts() | {"data": {"folder": "nowhere"}}, quick=parts(30))
+    running = start(place)
+    shown, errors = running.communicate(timeout=300)
+    assert running.returncode == 1 and "Not done: bad" in errors and "bad: unknown (its first steps fail" in shown
+    assert re.search(r"quick: about .* \(by its older record \(.*\)\); changed: steps", shown), shown + errors
+    aside = Path("runs") / "quick.before-1"  # nothing is deleted
+    assert f"moved to {aside}" in shown and (place / aside / "seed-0" / "run.json").read_bytes() == first
+    assert training.read_record("quick", place / "records")["recipe"]["steps"] == 30
+    assert not (place / "records" / "bad.json").exists()
+
+
+def test_runs_that_a_process_trains_in_are_not_moved(tmp_path):
+    recipe = training.Recipe.check({"name": "quick"} | parts(), "quick")
+    (tmp_path / "quick" / "seed-0").mkdir(parents=True)
+    with filelock.FileLock(tmp_path / "quick" / "seed-0" / "lock"), pytest.raises(filelock.Timeout):
+        tool.set_aside(recipe, tmp_path)
+    assert tool.set_aside(recipe, tmp_path) == tmp_path / "quick.before-1" and not (tmp_path / "quick").exists()
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (["--only", "quick slow"], "of quick, long; got slow"),
+    (["--recipes", "nowhere.yml"], "cannot be read as a recipe"),
+])  # fmt: skip
+def test_wrong_use_says_what_is_allowed(inside, capsys, words, told):
+    with pytest.raises(SystemExit) as ended:
+        inside(*words)
+    assert ended.value.code == 2 and told in " ".join(capsys.readouterr().err.split())
+
+
+def test_why_a_record_must_be_made(tmp_path):
+    recipe = training.Recipe.check({"name": "quick"} | parts(), "quick")
+    path = tmp_path / "quick.json"
+    good = {"short": False, "recipe": records.depends_on(recipe)}
+    slower = recipe.with_settings({"optimizer.learning_rate": 0.001, "batch_size": 32})
+    deep = "changed: settings.batch_size, settings.optimizer.learning_rate"
+    for content, told in (
+        (None, "missing"), ("{", "not a whole record"), ([], "not a whole record"),
+        (good | {"short": True}, "a shortened run's"), ({"short": False}, "changed: recipe"),
+        (good | {"recipe": records.depends_on(slower)}, deep), (good, None),
+    ):  # fmt: skip
+        if content is not None:
+            path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        assert tool.why(recipe, tmp_path) == told
+
+
+def test_what_takes_too_long_is_left_out_without_an_accelerator(inside, monkeypatch, capsys):
+    seconds = {"quick": 60.0, "long": tool.TOO_LONG + 1.0}
+    monkeypatch.setattr(tool, "estimate", lambda recipe, *places: (seconds[recipe.name], "told"))
+    for devices, more, out in (([], [], True), (["a GPU"], [], False), ([], ["--all"], False)):
+        monkeypatch.setattr(tool, "_apart", lambda function, devices=devices: devices)
+        assert inside("--dry-run", *more) == 0
+        shown = capsys.readouterr().out
+        assert ("long: about 2.0 days (told); missing; LEFT OUT" in shown) is out
+        assert shown.endswith("Together: about 1.0 minutes.\n" if out else "Together: about 2.0 days.\n")
+
+
+def test_chapters_that_read_a_record(tmp_path):
+    (tmp_path / "a.myst.md").write_text('read_record("dbn-mnist")', encoding="utf-8")
+    (tmp_path / "b.myst.md").write_text('for n in ("mlp-mnist", "x"): training.read_record(n)', encoding="utf-8")
+    (tmp_path / "c.myst.md").write_text('the run "dbn-mnist" is told of here', encoding="utf-8")
+    assert [p.name for p in tool.chapters("dbn-mnist", tmp_path)] == ["a.myst.md"]
+    assert [p.name for p in tool.chapters("mlp-mnist", tmp_path)] == ["b.myst.md"]
+    assert tool.chapters("mnist", tmp_path) == []
+    assert [p.name for p in tool.chapters("committee-mnist", ROOT / "chapters")] == ["lenet.myst.md"]

@@ -1,0 +1,291 @@
+#!/usr/bin/env python3
+"""Make the records that are missing or whose recipe changed, one after the other: this is `make records`.
+
+    python tools/records.py                       all of them, the one that is soonest done first
+    python tools/records.py --dry-run             what is left, and how long it will take
+    python tools/records.py --only "lenet5-mnist mlp-mnist"
+    python tools/records.py --recipes mine.yml    the recipes of a file of your own
+
+It works at the lowest priority (nice 19), and may be stopped at any time, by Ctrl-C, SIGTERM or a crash: the same
+command goes on from the checkpoints in runs/. Each record is trained in a process of its own, so that a change of the
+code meanwhile is in the next one. When a record is done, the chapters that read it are executed again.
+
+How long a record takes is told by its checkpoints, or by an older record; where there is neither, its first steps are
+timed. What would take more than two days on a machine without an accelerator is left out, unless --all is given.
+A run in the way that was made under other settings is moved aside to NAME.before-1, never deleted.
+"""
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import filelock
+
+ROOT = Path(__file__).resolve().parent.parent
+TOO_LONG = 48 * 3600  # seconds on a machine without an accelerator
+TIMED = 10.0  # seconds of the first steps, to tell how long the rest takes
+
+
+def why(recipe, records):
+    """Why the recipe's record must be made, in words; None where it stands."""
+    from cnnbook.training.record import depends_on
+
+    path = Path(records) / f"{recipe.name}.json"
+    if not path.exists():
+        return "missing"
+    try:
+        made = json.loads(path.read_text(encoding="utf-8"))
+        made_of, short = made.get("recipe"), made["short"]
+    except (ValueError, AttributeError, KeyError):
+        return "not a whole record"
+    if short:
+        return "a shortened run's"
+    changed = sorted(_changes(made_of, depends_on(recipe)))
+    return f"changed: {', '.join(changed)}" if changed else None
+
+
+def _changes(there, here, where=""):
+    """The names of the settings in which two recipes differ."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in {*there, *here}:
+            yield from _changes(there.get(key), here.get(key), f"{where}.{key}".strip("."))
+    elif there != here:
+        yield where or "recipe"
+
+
+def progress(recipe, home):
+    """``(steps done, seconds they took)`` over all seeds of a recipe, from its folder in runs/."""
+    import numpy as np
+
+    steps = seconds = 0
+    for folder in (Path(home) / f"seed-{seed}" for seed in recipe.seeds):
+        for path in sorted(folder.glob("step-*.npz"), reverse=True):
+            try:
+                with np.load(path, allow_pickle=False) as file:
+                    note = json.loads(str(file["note"]))
+                steps, seconds = steps + note["step"], seconds + note["seconds"]
+            except Exception as problem:  # a damaged file makes NumPy raise almost anything; the run itself tells of it
+                print(f"{path} cannot be read ({problem})", file=sys.stderr)
+                continue
+            break
+    return steps, seconds
+
+
+def estimate(recipe, runs, records):
+    """``(seconds left, where that is from)``, the seconds None where nothing tells them."""
+    total = recipe.steps * len(recipe.seeds)
+    steps, seconds = progress(recipe, Path(runs) / recipe.name) if not _strange(recipe, runs) else (0, 0)
+    if steps and seconds:
+        return (total - steps) * seconds / steps, f"by its checkpoints, {steps / total:.0%} done"
+    path = Path(records) / f"{recipe.name}.json"
+    try:
+        made = json.loads(path.read_text(encoding="utf-8"))
+        took = sum(run["seconds"] for run in made["runs"]) / sum(run["history"]["step"][-1] for run in made["runs"])
+        return total * took, f"by its older record ({made['hardware']})"
+    except (OSError, ValueError, KeyError, IndexError, TypeError, ZeroDivisionError):
+        return None, "unknown"
+
+
+class _Enough(Exception):
+    """The first steps have told how long the rest will take."""
+
+
+def timed(recipe):
+    """Seconds of one whole run for each seed, from its first steps and one look at the test examples."""
+    from cnnbook.training import fit
+
+    runner = recipe.runner()
+    examples = getattr(runner, "load", fit.load)(recipe.data)
+    learner = runner(recipe.settings_of(recipe.seeds[0]), examples, recipe.steps, recipe.every, recipe.seeds[0])
+    at = []
+
+    def after(step, curves=None, loss=None):
+        at.append(time.perf_counter())
+        if step >= 3 and at[-1] - at[0] > TIMED:
+            raise _Enough
+
+    with contextlib.suppress(_Enough):
+        learner.train(0, after)
+    a_step = (at[-1] - at[0]) / max(1, len(at) - 1)
+    start = time.perf_counter()
+    learner.measure()
+    look = time.perf_counter() - start
+    return len(recipe.seeds) * (recipe.steps * a_step + recipe.steps / recipe.every * look)
+
+
+def _accelerators():
+    from cnnbook import backend
+
+    return backend.devices()
+
+
+def _apart(function, *given):
+    """What the function returns in a process of its own: a backend keeps a device's memory until its process ends."""
+    quietly = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_DFL)}  # Ctrl-C reaches it, too
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), **quietly) as pool:
+        return pool.submit(function, *given).result()
+
+
+def _strange(recipe, runs):
+    """Whether the runs in the recipe's folder were made under other settings than it has now."""
+    import numpy as np
+
+    for seed in recipe.seeds:
+        for path in sorted((Path(runs) / recipe.name / f"seed-{seed}").glob("step-*.npz"), reverse=True):
+            try:
+                with np.load(path, allow_pickle=False) as file:
+                    plan = json.loads(str(file["note"]))["plan"]
+            except Exception:  # as above
+                continue
+            plain = recipe.plain() | {"settings": recipe.settings_of(seed)}
+            if any(plan.get(key) != plain[key] for key in ("run", "data", "steps", "every", "settings")):
+                return True
+            break
+    return False
+
+
+def set_aside(recipe, runs):
+    """Move the recipe's folder in runs/ to a name that is free; returns it. filelock.Timeout while it is trained in."""
+    home = Path(runs) / recipe.name
+    for folder in home.glob("seed-*"):
+        filelock.FileLock(folder / "lock", timeout=0).acquire().lock.release()
+    number = 1
+    while (aside := home.with_name(f"{home.name}.before-{number}")).exists():
+        number += 1
+    home.rename(aside)
+    return aside
+
+
+def chapters(name, folder):
+    """The texts of the chapters that read a record: they call read_record and have its name as a string."""
+    found = []
+    for path in sorted(Path(folder).rglob("*.myst.md")):
+        text = path.read_text(encoding="utf-8")
+        if "read_record" in text and re.search(rf"""(["']){re.escape(name)}\1""", text):
+            found.append(path)
+    return found
+
+
+def in_words(seconds):
+    """A duration, such as "3.2 hours"; "unknown" for None."""
+    if seconds is None:
+        return "unknown"
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= size:
+            return f"about {seconds / size:.1f} {unit}"
+    return f"about {max(1, round(seconds))} s"
+
+
+def _child(words):
+    """Run a command in a group of its own and pass on SIGINT and SIGTERM; returns (exit status, the signal or None)."""
+    came = []
+    child = subprocess.Popen(words, process_group=0)
+
+    def pass_on(number, frame):
+        came.append(number)
+        child.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return child.wait(), (came or [None])[0]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main(arguments=None):
+    """Run the command line; return its exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where checkpoints are kept")
+    parser.add_argument("--records", type=Path, default=Path("records"), help="where records are written")
+    parser.add_argument("--chapters", type=Path, default=ROOT / "chapters", help="where chapters that read them are")
+    parser.add_argument("--recipes", help="a recipe file of your own, in place of the book's")
+    parser.add_argument("--only", help="names of recipes, with spaces between them")
+    parser.add_argument("--all", action="store_true", help="also what takes more than two days here")
+    parser.add_argument("--dry-run", action="store_true", help="say what is left, and stop")
+    options = parser.parse_args(arguments)
+    if os.nice(0) < 19:
+        os.nice(19)
+    from cnnbook import recipes, training
+
+    try:
+        known = training.read(options.recipes) if options.recipes else recipes.RECIPES
+    except ValueError as error:
+        parser.error(str(error))
+    if options.recipes:
+        beside = str(Path(options.recipes).resolve().parent)
+        sys.path.append(beside)
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), beside)))
+    names = list(known) if options.only is None else options.only.split()
+    if unknown := [name for name in names if name not in known]:
+        parser.error(f"--only must name recipes, of {', '.join(known)}; got {', '.join(unknown)}")
+
+    left = {name: reason for name in names if (reason := why(known[name], options.records))}
+    if not left:
+        print("Every record stands: none is missing, and no recipe changed.")
+        return 0
+    told = {name: estimate(known[name], options.runs, options.records) for name in left}
+    if not options.dry_run:
+        for name in (name for name in left if told[name][0] is None):
+            print(f"{name}: timing its first steps ...", flush=True)
+            try:
+                told[name] = _apart(timed, known[name]), "by its first steps"
+            except Exception as problem:  # no data, no memory: its own training will say so
+                told[name] = None, f"its first steps fail: {problem}"
+    quickest = sorted(left, key=lambda name: (told[name][0] is None, told[name][0]))
+    free = options.all or all((told[name][0] or 0) <= TOO_LONG for name in left) or bool(_apart(_accelerators))
+    chosen = [name for name in quickest if free or (told[name][0] or 0) <= TOO_LONG]
+    print("To be made, in this order:")
+    for name in quickest:
+        out = "" if name in chosen else "; LEFT OUT, too long without an accelerator: ALL=1 (--all) makes it"
+        print(f"  {name}: {in_words(told[name][0])} ({told[name][1]}); {left[name]}{out}")
+    known_seconds = [told[name][0] for name in chosen if told[name][0] is not None]
+    more = " and what is unknown" if len(known_seconds) < len(chosen) else ""
+    print(f"Together: {in_words(sum(known_seconds)) if known_seconds else 'unknown'}"
+          f"{more if known_seconds else ''}.", flush=True)  # fmt: skip
+    if options.dry_run:
+        return 0
+
+    failed = []
+    for name in chosen:
+        if _strange(known[name], options.runs):
+            try:
+                aside = set_aside(known[name], options.runs)
+            except OSError as problem:  # it is being trained in, or the folder cannot be written
+                print(f"{name}: its folder in {options.runs} is in the way: {problem}", file=sys.stderr)
+                failed.append(name)
+                continue
+            print(f"{name}: runs under other settings are moved to {aside}", flush=True)
+        given = f"{options.recipes}:{name}" if options.recipes else name
+        status, stopped = _child([sys.executable, "-m", "cnnbook", "train", given, "--resume", "--out",
+                                  str(options.runs), "--records", str(options.records)])  # fmt: skip
+        if not stopped and status:
+            failed.append(name)
+            continue
+        if not stopped and (reading := chapters(name, options.chapters)):
+            words = [sys.executable, str(ROOT / "tools" / "notebooks.py"), *map(str, reading)]
+            status, stopped = _child(words)
+            failed += [f"chapters of {name}"] if status and not stopped else []
+        if stopped:
+            print(f"Stopped at {name}. The same command goes on.", file=sys.stderr)
+            return 128 + stopped
+    if failed:
+        print(f"Not done: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("Stopped by Ctrl-C, before a training had begun.", file=sys.stderr)
+        sys.exit(130)
