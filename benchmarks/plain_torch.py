@@ -141,14 +141,18 @@ def muon(parameters):
 
 # Training -------------------------------------------------------------------------------------------------------------
 
-MOMENTUM = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4}  # PyTorch's decay is in the gradient, as in the paper
-# network -> module, loss, optimiser, pixels of padding, what is padded with; None for images that are not changed
+
+def momentum(rate):
+    """PyTorch's weight decay is in the gradient, as in He et al. (2016)."""
+    return lambda parameters: optim.SGD(parameters, rate, 0.9, weight_decay=1e-4)
+
+
+# network -> module, loss, optimiser, (pixels of padding, what is padded with) or None: images are not changed
 WRITINGS = {
     "lenet5": (lenet5, map_criterion, lambda p: optim.Adam(p, 1e-3), None),
-    "resnet20_cifar": (lambda: resnet_cifar(20), nn.CrossEntropyLoss(), lambda p: optim.SGD(p, **MOMENTUM),
-                       (4, "constant")),
+    "resnet20_cifar": (lambda: resnet_cifar(20), nn.CrossEntropyLoss(), momentum(0.1), (4, "constant")),
     "fast_cifar": (fast_cifar, nn.CrossEntropyLoss(label_smoothing=0.2), muon, (2, "reflect")),
-    "resnet50": (lambda: bottlenecks(64), nn.CrossEntropyLoss(), lambda p: optim.SGD(p, **MOMENTUM), (0, "constant")),
+    "resnet50": (lambda: bottlenecks(64), nn.CrossEntropyLoss(), momentum(0.01), (0, "constant")),
 }  # fmt: skip
 
 

@@ -306,6 +306,7 @@ Changes = Annotated[
     epilog=_examples(
         "train lenet5-mnist", "train lenet5-mnist --seeds 0 --steps 1875 --validate", "train lenet5-mnist --resume",
         "train lenet5-mnist --set batch_size=64 --set optimizer.learning_rate=1e-3", "train mine.yml",
+        "train lenet5-mnist --workers 2",
     )
 )  # fmt: skip
 def train(
@@ -328,6 +329,13 @@ def train(
         str | None,
         typer.Option(metavar="P", help="float32, mixed_bfloat16 or mixed_float16.", show_default="the recipe's"),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Several processes, by Ray: a seed each, or one seed for all of them."),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="A", help="A running Ray cluster for --workers: HOST:PORT, or auto.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where checkpoints are kept.")] = Path("runs"),
     records: Annotated[Path, typer.Option(help="Where the record of a whole run is written.")] = Path("records"),
     tensorboard: Annotated[
@@ -347,6 +355,8 @@ def train(
     """
     if resume and fresh:
         raise typer.BadParameter("--resume and --fresh contradict each other: give one of them")
+    if address and not workers:
+        raise typer.BadParameter("--address is a cluster's for --workers: say how many")
     changes = _changes(changes)
     if precision is not None:
         if "precision" in changes:
@@ -355,14 +365,20 @@ def train(
     from cnnbook import data, training
 
     asked = {"seeds": seeds, "steps": steps, "settings": changes, "validate": validate, "out": out, "records": records}
+    how = {"resume": resume, "fresh": fresh, "progress": not quiet, "tensorboard": tensorboard}
     try:
         try:
-            training.prepared(recipe, **asked)
+            plan = training.prepared(recipe, **asked)
+            if workers:
+                parallel = importlib.import_module("cnnbook.training.workers")
+                parallel.check(plan, workers, address)
         except ValueError as error:
             raise training.RecipeError(str(error)) from error
-        result = training.train(
-            recipe, **asked, resume=resume, fresh=fresh, progress=not quiet, tensorboard=tensorboard
-        )
+        if workers:
+            record, path = parallel.train(plan, workers, address=address, **how), plan.path
+        else:
+            result = training.train(recipe, **asked, **how)
+            record, path = result.record, result.path
     except training.RecipeError as error:
         raise typer.BadParameter(str(error)) from error
     except (data.DataError, training.TrainingError) as error:
@@ -373,8 +389,8 @@ def train(
         again = "with --resume in place of --fresh" if fresh else "with --resume"
         _complain(f"Stopped by {by}. Where it stood is kept in {out}: the same {again} goes on.")
         raise typer.Exit(code) from None
-    _say(_outcome(result.record))
-    _say(f"Record: {result.path}")
+    _say(_outcome(record))
+    _say(f"Record: {path}")
 
 
 def _outcome(record):

@@ -92,6 +92,22 @@ def synced(model):
         model.jax_state_sync()
 
 
+def fed(batches, example):
+    """Batches ``(x, y)`` of arrays as ``fit`` takes them; ``example`` is one, whatever its number of examples.
+
+    TensorFlow tunes what reads batches in a thread of its own. When the reader is thrown away it waits for that thread,
+    which may sleep for a minute and more, while Python stands still: so it is told not to.
+    """
+    if name() != "tensorflow":
+        return batches
+    import tensorflow as tf
+
+    kinds = tf.nest.map_structure(lambda a: tf.TensorSpec((None, *np.shape(a)[1:]), np.asarray(a).dtype), example)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return tf.data.Dataset.from_generator(lambda: batches, output_signature=kinds).with_options(options)
+
+
 def dice():
     """How far PyTorch's own random numbers have come, as a list of arrays; [] elsewhere, where layers keep theirs."""
     if name() != "torch":

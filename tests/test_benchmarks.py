@@ -2,6 +2,7 @@
 
 from cnnbook import backend, models, recipes
 from cnnbook.training import optimizers
+from cnnbook.training.recipe import build, function
 
 import importlib.util
 import json
@@ -130,9 +131,9 @@ def test_what_is_fixed_for_pytorch_is_what_the_recipes_say():
 
 
 @pytest.mark.parametrize("contestant", ["ours", "keras"])
-@pytest.mark.parametrize(("network", "trainable"), [("lenet5", 60_000), ("fast_cifar", 1_971_352)])
-def test_a_process_trains_two_stretches(contestant, network, trainable, monkeypatch):
-    seen, train = [], {"ours": "ours", "keras": "plain_keras"}[contestant]
+@pytest.mark.parametrize("network", ["lenet5", "fast_cifar"])
+def test_a_process_trains_two_stretches(contestant, network, monkeypatch):
+    seen, train, trainable = [], {"ours": "ours", "keras": "plain_keras"}[contestant], 60_000
     usual = getattr(training, train)
     monkeypatch.setattr(training, train, lambda *given: seen.append(usual(*given)) or seen[0])
     if network == "fast_cifar":
@@ -183,7 +184,7 @@ def standard(images):
 def test_the_users_pipelines_change_images_as_the_recipe_does(pad, mode):
     pipelines = [training.in_arrays()] + [training.from_tensors] * (backend.name() == "tensorflow")
     for make in pipelines:
-        batches, seen = iter(make(numbered(8), np.arange(8), 4, pad, mode)), []
+        batches = iter(make(numbered(8), np.arange(8), 4, pad, mode))
         seen = [next(batches) for _ in range(2)]
         images, labels = (np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*seen, strict=True))
         assert sorted(labels.tolist()) == list(range(8))
@@ -202,41 +203,59 @@ def test_pytorch_changes_images_alike(pad, mode):
     assert_cropped(changed.permute(0, 2, 3, 1).numpy(), np.arange(8), pad, mode)
 
 
+def as_in_keras(value):
+    """A weight of PyTorch's with its axes in Keras' order: maps come last."""
+    return value.permute({4: (2, 3, 1, 0), 3: (1, 2, 0), 2: (1, 0)}.get(value.ndim, (0,)))
+
+
 @in_torch
 @pytest.mark.parametrize("network", ["lenet5", "fast_cifar"])
-def test_pytorchs_network_gives_what_ours_gives(network):
+def test_pytorchs_network_and_loss_give_what_ours_give(network):
     """With the same weights; the ResNets are held to ours by test_second_writing.py."""
     import plain_torch
     import torch
 
     torch.manual_seed(0)
-    model, theirs = models.NETWORKS[network](), plain_torch.WRITINGS[network][0]()
-    given = {name: list(theirs.parameters()) for name in ("all",)}["all"]
-    if network == "lenet5":
-        theirs[-1].codes.copy_(torch.from_numpy(np.array(model.layers[-1].codes.value.detach())))
-    else:
-        given = [p for p in given if p.requires_grad or p.ndim == 4]
+    make, criterion, *_ = plain_torch.WRITINGS[network]
+    model, theirs, settings = models.NETWORKS[network](), make(), training.settings_of(network, 3, "float32", 64)
+    given = [p for p in theirs.parameters() if p.requires_grad or p.ndim == 4]  # no scales of batch normalisation
     ours = [w for layer in model.layers for w in sorted(layer.weights, key=lambda w: "kernel" not in w.name)
             if w.name not in ("codes", "moving_mean", "moving_variance")]  # fmt: skip
-    assert len(ours) == len(given)
+    labels, x = torch.tensor([3, 1, 4]), torch.randn(3, *model.input_shape[1:])
+    wanted = keras.ops.one_hot(labels, 10) if settings.get("one_hot") else labels
+    of_class = network == "fast_cifar"
+    loss = build(settings["loss"], "loss") if of_class else function(settings["loss"], "loss")
     with torch.no_grad():
+        if network == "lenet5":
+            theirs[-1].codes.copy_(model.layers[-1].codes.value)
         for weight, value in zip(ours, given, strict=True):
             value.copy_(torch.randn(value.shape) * (2 / max(1, value[0].numel())) ** 0.5)
-            kernel = value.ndim in (2, 4)
-            weight.assign(keras.ops.reshape(value.movedim((1, 0), (-2, -1)) if kernel else
-                                            value.movedim(0, -1) if value.ndim == 3 and network == "lenet5" and
-                                            value.shape[1:] == (5, 5) else value, weight.shape))  # fmt: skip
-        x = torch.randn(3, *model.input_shape[1:])
-        expected = model(x, training=network == "fast_cifar")
-        found = theirs.train()(x.permute(0, 3, 1, 2))
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * float(expected.std()))
+            weight.assign(keras.ops.reshape(as_in_keras(value), weight.shape))
+        expected, found = model(x, training=True), theirs.train()(x.permute(0, 3, 1, 2))
         assert float(expected.std()) > 0.1
-        labels = torch.tensor([3, 1, 4])
-        criterion = plain_torch.WRITINGS[network][1](found, labels)
-    settings = training.settings_of(network, 3, "float32", 64)
-    if network == "lenet5":
-        loss = recipes.classify.map_criterion if hasattr(recipes, "classify") else None
-    assert settings and criterion.ndim == 0
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * float(expected.std()))
+        np.testing.assert_allclose(criterion(found, labels), loss(wanted, expected).mean(), rtol=1e-4)
+
+
+@in_torch
+def test_pytorchs_muon_steps_as_ours():
+    import plain_torch
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.randn(shape, generator=generator)
+    theirs = [torch.nn.Parameter(draw(*shape)) for shape in ((8, 4, 3, 3), (4, 20, 2, 2), (10, 8), (6,))]
+    variables = [keras.Variable(as_in_keras(p.detach()).contiguous().clone()) for p in theirs]
+    teacher = plain_torch.muon(theirs)
+    ours = optimizers.Muon(0.17)
+    ours.build(variables)
+    for _ in range(3):
+        for p in theirs:
+            p.grad = draw(*p.shape)
+        ours.apply([as_in_keras(p.grad).contiguous() for p in theirs])
+        teacher.step()
+    for p, variable in zip(theirs, variables, strict=True):
+        np.testing.assert_allclose(as_in_keras(p.detach()), variable.numpy(), rtol=1e-4, atol=1e-5)
 
 
 @in_torch
@@ -247,3 +266,158 @@ def test_pytorchs_network_has_as_many_parameters(network, trainable):
     import plain_torch
 
     assert sum(p.numel() for p in plain_torch.WRITINGS[network][0]().parameters() if p.requires_grad) == trainable
+
+
+def rounds(monkeypatch, found=None):
+    """Who is measured, in order; ``found(contestant, network)`` in place of a process."""
+    asked = []
+
+    def measure(contestant, name, network, precision, args):
+        asked.append((contestant, network))
+        return found(contestant, network) if found else one()
+
+    monkeypatch.setattr(training, "in_fresh_process", measure)
+    return asked
+
+
+def test_every_other_round_goes_backwards(monkeypatch, call):
+    asked = rounds(monkeypatch)
+    code, shown, _ = words_for(call, "--network", "lenet5", "--precision", "float32", "--pairs", 2)
+    there = ["ours", "keras", *(["torch"] if backend.name() == "torch" else [])]
+    assert [who for who, _ in asked] == there + there[::-1]
+    assert code == 0 and "slower or larger than plain Keras: none seen" in shown
+
+
+@pytest.mark.parametrize(("numbers", "verdict", "code"), [
+    ({"images": 110.0}, "faster", 0), ({"images": 90.0}, "SLOWER", 1), ({"memory": 550.0}, "LARGER", 1),
+    ({"memory": 450.0}, "smaller", 0), ({"device memory": 2.0}, "LARGER", 1),
+])  # fmt: skip
+def test_the_bar_is_plain_keras(monkeypatch, call, tmp_path, numbers, verdict, code):
+    rounds(monkeypatch, lambda who, _: one(**numbers if who == "ours" else {}) | (
+        {"device memory": 1.0 + (who == "ours")} if "device memory" in numbers else {}))  # fmt: skip
+    options = ("--network", "lenet5", "--precision", "float32", "--pairs", 3, "--contestants", "ours", "keras")
+    found = words_for(call, *options, "--out", tmp_path / "training.json")
+    assert found[0] == code and verdict in found[1]
+    assert call("--read", tmp_path / "training.json", of=training) == found
+    assert str(tmp_path) not in (tmp_path / "training.json").read_text()
+
+
+def test_pytorch_is_reported_and_no_bar():
+    sides = {"ours jax": [one(50.0)] * 2, "keras jax": [one(40.0)] * 2, "ours torch": [one(50.0)] * 2,
+             "torch torch": [one(100.0, 250.0)] * 2}  # fmt: skip
+    rows = training.table({"lenet5 float32": sides}, 0.95)
+    said = {(r["backend"], r["rival"], r["quantity"], round(r["ratio"], 6), r["verdict"]) for r in rows}
+    assert said == {
+        ("jax", "keras", "images/s", 1.25, "faster"), ("jax", "keras", "peak memory", 1, "no difference seen"),
+        ("jax", "torch", "images/s", 0.5, "slower"), ("jax", "torch", "peak memory", 2, "larger"),
+        ("torch", "torch", "images/s", 0.5, "slower"), ("torch", "torch", "peak memory", 2, "larger"),
+    }  # fmt: skip
+
+
+def test_utilisation_by_hand():
+    """2 million images/s of a network with 50 million multiply-accumulates: 600 of 1,000 TFLOP/s."""
+    sides = {"ours jax": [one(2e6, macs=50_000_000)] * 2, "torch torch": [one(1e6)] * 2}
+    shares = training.utilisation({"a float32": sides}, 1000.0)["a float32"]
+    assert shares == {"ours jax": pytest.approx(0.6), "torch torch": pytest.approx(0.3)}
+
+
+def test_networks_that_differ_are_not_compared(monkeypatch, call):
+    rounds(monkeypatch, lambda who, _: one(trainable=7 if who == "ours" else 8))
+    code, _, _ = words_for(call, "--network", "lenet5", "--precision", "float32")
+    assert re.search("lenet5: keras .* trains 8 parameters, the others not", code)
+
+
+@pytest.mark.parametrize("after", [3, 5])
+def test_of_an_interrupted_run_the_whole_rounds_count(monkeypatch, call, after):
+    asked = []
+
+    def found(who, network):
+        asked.append(who)
+        if len(asked) > after:
+            raise KeyboardInterrupt
+        return one()
+
+    rounds(monkeypatch, found)
+    options = ("--network", "lenet5", "--precision", "float32", "--contestants", "ours", "keras")
+    code, shown, _ = words_for(call, *options)
+    assert (code == 0 and "   2  no difference" in shown) if after == 5 else "before any network had two" in code
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("--pairs", 1), "--pairs must be an int >= 2, got 1"),
+    (("--steps", 0), "--steps must be an int >= 1, got 0"),
+    (("--network", "resnet5"), "invalid choice: 'resnet5'"),
+    (("--precision", "float16"), "invalid choice: 'float16'"),
+    (("--confidence", 1), "--confidence must be at least 0.5 and less than 1, got 1.0"),
+    (("--examples", 31), "--examples must be at least a batch, got 31 for batches of 32 on lenet5"),
+    (("--peak-tflops", 900), "--peak-tflops must be .*one --precision; got 900.0 and float32 mixed_bfloat16"),
+    (("--peak-tflops", "nan", "--precision", "float32"), "--peak-tflops must be a number above 0.*got nan"),
+    (("--python", "caffe=python3"), "--python must be NAME=PATH.*got 'caffe=python3'"),
+    (("--python", "jax"), "--python must be NAME=PATH.*got 'jax'"),
+    (("--python", "jax=/nowhere/python"), "--python must be NAME=PATH.*got 'jax=/nowhere/python'"),
+    (("--python", f"jax={sys.executable}", "--contestants", "ours", "torch"), "--contestants must be ours and one"),
+    (("--out", "."), "--out must be a file, got the folder"),
+    (("--read", "none.json"), "--read must be a file that --out wrote, got none.json"),
+])  # fmt: skip
+def test_a_bad_option_of_training_is_named(call, words, message):
+    code, _, errors = call("--network", "lenet5", *words, of=training)
+    assert code == 2
+    assert re.search(message, errors)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", training.PRECISIONS)
+def test_contestants_are_measured_in_processes_of_their_own(call, tmp_path, precision):
+    file = tmp_path / "training.json"
+    smallest = ("--pairs", 2, "--batch", 4, "--steps", 2, "--examples", 8, "--precision", precision)
+    code, shown, _ = words_for(call, "--network", "lenet5", "resnet20_cifar", *smallest, "--out", file)
+    record = json.loads(file.read_text())
+    there = {f"{one} {backend.name()}" for one in ("ours", "keras", "torch")[: 3 if backend.name() == "torch" else 2]}
+    for case, trainable in (("lenet5", 60_000), ("resnet20_cifar", 269_722)):
+        sides = record["measured"][f"{case} {precision}"]
+        assert set(sides) == there and all(len(side) == 2 for side in sides.values())
+        assert {found["trainable"] for side in sides.values() for found in side} == {trainable}
+        assert all(found["images/s"] > 0 and found["peak memory"] > 50 for side in sides.values() for found in side)
+    assert code == (1 if any(row["verdict"].isupper() for row in record["rows"]) else 0)
+    assert call("--read", file, of=training) == (code, shown, "")
+
+
+# input.py
+
+
+def test_an_epoch_of_batches_is_drawn():
+    found = pipeline.measure(SMALL)
+    drawn = (1437 // 32) * 32
+    assert found["images/s"] == pytest.approx(drawn / found["epoch (s)"]) and all(v > 0 for v in found.values())
+    assert ("memory / set" in found) == (sys.platform == "linux")
+
+
+def test_memory_is_counted_from_before_the_data(monkeypatch):
+    """Examples that take ten times their size while they are loaded are seen to do so."""
+    if sys.platform != "linux":
+        pytest.skip("only Linux tells")
+    usual = pipeline.fit.load
+    monkeypatch.setattr(pipeline.fit, "load", lambda of: (np.ones(60_000_000, "uint8"), usual(of))[1])
+    size = (1797 * 65) / 1e6
+    assert pipeline.measure(SMALL)["memory / set"] > 0.9 * 60 / size
+
+
+def test_a_missed_bar_of_the_input_is_said(capsys):
+    rounds = [{"epoch (s)": s, "images/s": 9.0, "memory / set": 1.0} for s in (1.4, 1.4, 1.9)]
+    assert pipeline.report({"lenet5-mnist": rounds}) == 0
+    assert "at most 1.5: yes" in capsys.readouterr().out
+    assert pipeline.report({"lenet5-mnist": rounds[1:]}) == 1  # a median of 1.65
+    assert pipeline.report({"resnet20-cifar10": rounds}) == 1
+    assert "at least 20,000: NO" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("--rounds", 0), "--rounds must be an int >= 1, got 0"),
+    (("--recipe", "dbn-mnist"), "--recipe must be one that makes its images batch by batch, of .*got 'dbn-mnist'"),
+    (("--recipe", "committee-mnist"), "got 'committee-mnist'"),
+    (("--out", "."), "--out must be a file, got the folder"),
+])  # fmt: skip
+def test_a_bad_option_of_the_input_is_named(call, words, message):
+    code, _, errors = call(*words, of=pipeline)
+    assert code == 2
+    assert re.search(message, errors)

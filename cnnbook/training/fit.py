@@ -210,7 +210,8 @@ class Fit(Supervised):
     def train(self, step, after):
         """Go on from a step to the last; ``after`` may stop it by an exception."""
         if step < self.steps:
-            self.model.fit(self.batches(step), steps_per_epoch=self.steps - step, verbose=0, shuffle=False,
+            batches = backend.fed(self.batches(step), self._batch(0, np.arange(1), np.zeros(1, int)))
+            self.model.fit(batches, steps_per_epoch=self.steps - step, verbose=0, shuffle=False,
                            callbacks=_Watch(self, step, after))  # fmt: skip
         backend.averaged(self.model)  # what fit does at its end: a run that was resumed behind it needs it too
 

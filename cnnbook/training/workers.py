@@ -10,14 +10,16 @@ draws its own random numbers.
 
 from cnnbook import backend, data
 from cnnbook.training import fit
-from cnnbook.training.run import Stopped, TrainingError, disk
+from cnnbook.training.run import Stopped, TrainingError
 
-import concurrent.futures
 import contextlib
 import dataclasses
+import datetime
 import functools
+import json
 import os
 import signal
+import socket
 import sys
 import threading
 
@@ -25,6 +27,7 @@ import keras
 import numpy as np
 
 RESTARTS = 3  # times that a run goes on from its last checkpoint after a worker was lost
+MEETING = datetime.timedelta(minutes=30)  # that a worker waits for another, which may be measuring
 
 
 def check(plan, count, address=None):
@@ -63,24 +66,22 @@ def train(plan, count, *, address=None, resume=False, fresh=False, progress=None
     check(plan, count, address)
     if resume and fresh:
         raise ValueError("resume and fresh contradict each other: give one of them")
-    if plan.recipe.settings and count > len(plan.seeds):
+    if count > len(plan.seeds):
         plan = dataclasses.replace(plan, command=f"{plan.command} --workers {count}")
     plan = dataclasses.replace(plan, home=plan.home.resolve(), path=plan.path.resolve())
     examples = plan.examples()
     runs = [plan.run(seed, examples) for seed in plan.seeds]
-    for run in runs:
-        run.begin(resume, fresh)
     told = {"progress": bool(progress or (progress is None and sys.stderr.isatty())), "board": tensorboard}
     place = {"folder": os.getcwd(), "path": list(sys.path)}
-    with _ray(count, address) as ray, _sigterm():
-        group = _came(ray, count, wait)
+    with _ray(count, address) as ray, _sigterm(), _room(ray, count, wait) as group:
+        for run in runs:  # not before: `fresh` throws away
+            run.begin(resume, fresh)
         if count <= len(runs):
             _a_seed_each(ray, group, plan, runs, told, place)
         else:
-            ray.util.remove_placement_group(group)
             for run in runs:
                 if not run.ended.exists():
-                    _together(ray, plan, run, count, told, place, wait)
+                    _together(ray, group, plan, run, told, place)
     return plan.record(examples)
 
 
@@ -88,10 +89,8 @@ def train(plan, count, *, address=None, resume=False, fresh=False, progress=None
 def _ray(count, address):
     """Ray, connected; what was started here is stopped."""
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # lines of progress differ in numbers alone: Ray would swallow them
-    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     try:
         import ray
-        import ray.train
         import ray.util.scheduling_strategies
     except ImportError as error:
         raise TrainingError("several workers need Ray: pip install 'cnnbook[cluster]'") from error
@@ -102,25 +101,28 @@ def _ray(count, address):
     try:
         ray.init(address or "local", logging_level="warning", **({} if address else here))
     except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
-        raise TrainingError(f"no Ray cluster answers at {address}: {error}" if address else f"Ray did not start: {error}"
-                            ) from error  # fmt: skip
+        what = f"no Ray cluster answers at {address}" if address else "Ray did not start"
+        raise TrainingError(f"{what}: {error}") from error
     try:
         yield ray
     finally:
         ray.shutdown()
 
 
-def _came(ray, count, wait):
+@contextlib.contextmanager
+def _room(ray, count, wait):
     """Room for the workers, on as many machines as there are. Raises TrainingError when it is not there in time."""
     group = ray.util.placement_group([_needs(ray, count)] * count, strategy="SPREAD")
-    if not group.wait(wait):
+    try:
+        if not group.wait(wait):
+            free = ray.available_resources()
+            raise TrainingError(
+                f"{count} workers were asked for, and after {wait:g} s there is room for {int(free.get('CPU', 0))} "
+                f"(a CPU each; {len(ray.nodes())} machines). Give fewer --workers, or let more machines join it"
+            )
+        yield group
+    finally:
         ray.util.remove_placement_group(group)
-        free = ray.available_resources()
-        raise TrainingError(
-            f"{count} workers were asked for, and after {wait:g} s there is room for {int(free.get('CPU', 0))} "
-            f"(a CPU each; {len(ray.nodes())} machines). Give fewer --workers, or let more machines join the cluster"
-        )
-    return group
 
 
 def _needs(ray, count):
@@ -168,8 +170,10 @@ def _a_seed_each(ray, group, plan, runs, told, place):
     """Each seed in a process of its own, as many at a time as there are workers."""
     within = ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy(group)
     needs, workers = group.bundle_specs[0], len(group.bundle_specs)
-    task = ray.remote(_one_seed).options(num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0), max_retries=RESTARTS,
-                                         scheduling_strategy=within, runtime_env=_environment(ray, workers))  # fmt: skip
+    task = ray.remote(_one_seed).options(
+        num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0), max_retries=RESTARTS, scheduling_strategy=within,
+        runtime_env=_environment(ray, workers),
+    )  # fmt: skip
     seeds = {task.remote(plan, run.seed, told, place): run.seed for run in runs}
     waiting, failed = list(seeds), {}
     try:
@@ -183,7 +187,8 @@ def _a_seed_each(ray, group, plan, runs, told, place):
     except BaseException:  # Ctrl-C, SIGTERM
         for each in waiting:
             ray.cancel(each)
-        ray.wait(waiting, num_returns=len(waiting) or 1) if waiting else None  # each saves its last step
+        if waiting:
+            ray.wait(waiting, num_returns=len(waiting))  # each saves its last step
         raise
     if failed:
         why = "; ".join(f"seed {seed}: {_words(error)}" for seed, error in sorted(failed.items()))
@@ -204,48 +209,53 @@ def _one_seed(plan, seed, told, place):
 # One run over several workers -----------------------------------------------------------------------------------------
 
 
-def _together(ray, plan, run, count, told, place, wait):
-    """One seed's run, shared by all workers."""
-    import ray.train
+def _together(ray, group, plan, run, told, place):
+    """One seed's run, shared by all workers; when one of them is lost, all start again from the last checkpoint."""
+    needs, count = group.bundle_specs[0], len(group.bundle_specs)
+    environment, within = _environment(ray, count), ray.util.scheduling_strategies.PlacementGroupSchedulingStrategy
 
-    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(wait)
-    stop = run.folder / "stop"
-    with disk(run.folder):
-        run.folder.mkdir(parents=True, exist_ok=True)
-        stop.unlink(missing_ok=True)
-    needs = _needs(ray, count)
-    trainer = _BACKENDS[backend.name()][0]()(
-        _share,
-        train_loop_config={"plan": plan, "seed": run.seed, "told": told, "place": place},
-        scaling_config=ray.train.ScalingConfig(num_workers=count, use_gpu="GPU" in needs, resources_per_worker=needs),
-        run_config=ray.train.RunConfig(
-            name=f"seed-{run.seed}",
-            storage_path=str(plan.home / "ray"),
-            failure_config=ray.train.FailureConfig(max_failures=RESTARTS, controller_failure_limit=0),
-            worker_runtime_env=_environment(ray, count),
-        ),
-    )
-    asked, pool = None, concurrent.futures.ThreadPoolExecutor(1)
-    going = pool.submit(trainer.fit)  # in a thread: in the main one Ray takes Ctrl-C, and kills what is not saved
-    try:
-        while True:
-            try:
-                trouble = going.result().return_value
-                break
-            except (KeyboardInterrupt, Stopped) as stopped:
-                if asked:
-                    raise
-                asked = stopped
-                stop.touch()
-    except ray.train.TrainingFailedError as error:
-        raise TrainingError(f"{run.title}: its workers failed {RESTARTS + 1} times: {error}; go on by --resume") from error
-    finally:
-        pool.shutdown(wait=False)
-        stop.unlink(missing_ok=True)
-    if asked:
-        raise asked
-    if trouble:
-        raise TrainingError(trouble)
+    def start(function, rank, *arguments):
+        last = {"max_calls": 1} if function is _share else {}  # a process joins one group of workers in its life
+        return ray.remote(
+            num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0), max_retries=0, runtime_env=environment,
+            scheduling_strategy=within(group, rank), **last,
+        )(function).remote(*arguments)  # fmt: skip
+
+    for _ in range(RESTARTS + 1):
+        addresses = ray.get([start(_address, r) for r in range(count)])
+        waiting = tasks = [start(_share, r, plan, run.seed, told, place, r, addresses) for r in range(count)]
+        trouble = lost = None
+        try:
+            while waiting and not (trouble or lost):
+                done, waiting = ray.wait(waiting, timeout=1.0)
+                for each in done:
+                    try:
+                        trouble = ray.get(each) or trouble
+                    except ray.exceptions.RayError as error:
+                        lost = getattr(error, "cause", None) or error
+        except (KeyboardInterrupt, Stopped):
+            ray.cancel(tasks[0])  # worker 0 saves its last step and tells the others
+            ray.wait(tasks, num_returns=count)
+            raise
+        if trouble:
+            raise TrainingError(trouble)
+        if not lost:
+            return
+        for each in waiting:
+            ray.cancel(each, force=True)
+        if waiting:
+            ray.wait(waiting, num_returns=len(waiting))
+        print(f"{run.title}: a worker was lost ({_words(lost)}); again from the last checkpoint", file=sys.stderr)
+    raise TrainingError(f"{run.title}: a worker was lost {RESTARTS + 1} times, at last by {_words(lost)}; "
+                        "go on by --resume") from lost  # fmt: skip
+
+
+def _address():
+    """Where this worker can be met: its machine's address and a free port."""
+    import ray
+
+    with socket.create_server(("", 0)) as free:
+        return f"{ray.util.get_node_ip_address()}:{free.getsockname()[1]}"
 
 
 class _Ended(Exception):
@@ -255,12 +265,8 @@ class _Ended(Exception):
 class Share(fit.Fit):
     """One worker's part of a run. What it is a part of is set once in the worker's process."""
 
-    rank, count, stop, begun = 0, 1, None, False
+    rank, count = 0, 1
     mean = attach = None  # the mean over all workers of some numbers; what makes a model's gradients such means
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.attach(self.model)
 
     def _places(self, n):
         index, epoch = super()._places(n)
@@ -273,8 +279,9 @@ class Share(fit.Fit):
         if self.rank == 0:  # the others start from its checkpoint
             if not after.run.checkpoints():
                 after.run.save(self, after.state)
-            _say(step)
-            Share.begun = True
+            self.mean([step])
+        if step < self.steps:
+            self.attach(self.model)
         super().train(step, functools.partial(self._step, after))
 
     def _step(self, after, step, curves=None, loss=None):
@@ -286,8 +293,6 @@ class Share(fit.Fit):
             loss = float(self.mean([loss])[0])
         ended = None
         if self.rank == 0:
-            if self.stop.exists():
-                after.asked.append(signal.SIGINT)
             try:
                 after(step, curves, loss)
             except BaseException as reason:
@@ -299,68 +304,59 @@ class Share(fit.Fit):
         return super().measure() if self.rank == 0 else {}
 
 
-def _share(config):
-    """In each worker's process: its part of the run. Worker 0 returns what went wrong, in words, or None."""
-    from ray.train import get_context
-
-    plan, seed = config["plan"], config["seed"]
-    _at_home(plan, config["place"])
-    Share.rank, Share.count = get_context().get_world_rank(), get_context().get_world_size()
-    Share.mean, Share.attach = map(staticmethod, _BACKENDS[backend.name()][1]())
+def _share(plan, seed, told, place, rank, addresses):
+    """In each worker's process: its part of the run. Returns what worker 0 could not do, in words, or None."""
+    _at_home(plan, place)
+    Share.rank, Share.count = rank, len(addresses)
+    Share.mean, Share.attach = map(staticmethod, _BACKENDS[backend.name()](rank, addresses))
     run = plan.run(seed, plan.examples())
-    Share.stop = run.folder / "stop"
     run.recipe = run.recipe.changed(run=f"{__name__}.Share")  # run.plan, which checkpoints hold, keeps the recipe's own
-    if Share.rank == 0:
-        try:
-            run.train(**config["told"])
-        except (TrainingError, ValueError, data.DataError, KeyboardInterrupt) as problem:
-            if not Share.begun:
-                _say(None)
-            return None if isinstance(problem, KeyboardInterrupt) else str(problem)
-    elif (step := _say(None)) is not None:
+    if rank:
         with contextlib.suppress(_Ended):
-            _follow(run, step)
+            _follow(run)
+        return None
+    try:
+        run.train(**told)
+    except (TrainingError, ValueError, data.DataError) as problem:
+        return str(problem)
 
 
-def _follow(run, step):
-    """What a worker other than the first does: the same steps, from the same checkpoint, by random numbers of its own."""
+def _follow(run):
+    """What the other workers do: the same steps from the same checkpoint, by random numbers of their own."""
     keras.utils.set_random_seed(run.seed)
     learner = Share(run.plan["settings"], run.examples, run.recipe.steps, run.recipe.every, run.seed)
-    found = run._restored(learner)["step"]
+    step = round(float(Share.mean([0])[0]) * Share.count)  # worker 0 adds its own: its checkpoint is there
+    found = (run._restored(learner) or {"step": None})["step"]
     if found != step:
-        raise TrainingError(f"worker {Share.rank} found a checkpoint of step {found} in {run.folder}, worker 0 one of "
-                            f"step {step}: the workers need one folder that all of them share")  # fmt: skip
+        raise TrainingError(f"worker {Share.rank} finds step {found} in {run.folder}, worker 0 step {step}: they need "
+                            "a folder that all of them share")  # fmt: skip
     keras.utils.set_random_seed((run.seed + 1000003 * Share.rank + step) % 2**32)
     learner._waiting = learner._waiting[: 1 + int(learner._waiting[0])]  # the means, without worker 0's dice
     for variable in learner.model.variables:
         if variable.path.endswith("seed_generator_state"):
-            variable.assign(variable + np.array([Share.rank, 0], variable.dtype))
-    learner.train(step, lambda *args, **curves: None)
+            variable.assign(keras.ops.convert_to_numpy(variable) + np.array([Share.rank, 0], "uint32"))
+    learner.train(step, lambda *step, **curves: None)
 
 
-def _say(step):
-    """What worker 0 says to all: the step to start from, or None when it cannot start."""
-    from ray.train.collective import broadcast_from_rank_zero
-
-    return broadcast_from_rank_zero({"step": step})["step"]
+# Each of these, called once in a worker's process, returns Share's mean and attach.
 
 
-def _torch():
+def _torch(rank, addresses):
     import torch
-    from ray.train.torch import get_device
     from torch.nn.parallel import DistributedDataParallel
 
-    device = get_device()
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
+    cuda = torch.cuda.is_available()
+    kind, device = ("nccl", "cuda") if cuda else ("gloo", "cpu")
+    torch.distributed.init_process_group(kind, f"tcp://{addresses[0]}", rank=rank, world_size=len(addresses),
+                                         timeout=MEETING)  # fmt: skip
 
     def mean(values):
         total = torch.as_tensor(np.asarray(values, "float64"), device=device)
         torch.distributed.all_reduce(total)
-        return (total / torch.distributed.get_world_size()).cpu().numpy()
+        return (total / len(addresses)).cpu().numpy()
 
     class Through:
-        """A Keras model whose call goes through DistributedDataParallel, for its own training step."""
+        """A Keras model, called through DistributedDataParallel by its own training step."""
 
         def __init__(self, model):
             self.__dict__ |= {"model": model, "parallel": DistributedDataParallel(model)}
@@ -377,10 +373,70 @@ def _torch():
     return mean, attach
 
 
-def _torch_trainer():
-    from ray.train.torch import TorchTrainer
+def _tensorflow(rank, addresses):
+    import tensorflow as tf
 
-    return TorchTrainer
+    os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}})
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+
+    def over_all(values):
+        one = lambda v: tf.distribute.get_replica_context().all_reduce("MEAN", tf.identity(v))
+        return strategy.run(one, (values,))
+
+    of_numbers = tf.function(over_all, input_signature=[tf.TensorSpec([None], "float64")])
+
+    def mean(values):
+        return of_numbers(np.asarray(values, "float64")).numpy()
+
+    def attach(model):
+        """Its optimiser applies the mean of all workers' gradients; XLA knows no such mean."""
+        model.jit_compile = False
+        apply = model.optimizer.apply
+
+        def apply_mean(gradients, variables=None):
+            there = [tf.convert_to_tensor(g) for g in gradients if g is not None]
+            flat = over_all(tf.concat([tf.reshape(tf.cast(g, "float32"), [-1]) for g in there], 0))
+            parts = iter(tf.split(flat, [g.shape.num_elements() for g in there]))
+            means = [g if g is None else tf.cast(tf.reshape(next(parts), g.shape), g.dtype) for g in gradients]
+            return apply(means, variables)
+
+        object.__setattr__(model.optimizer, "apply", apply_mean)
+
+    return mean, attach
 
 
-_BACKENDS = {"torch": (_torch_trainer, _torch)}
+def _jax(rank, addresses):
+    import jax
+    from jax.experimental import multihost_utils
+    from jax.flatten_util import ravel_pytree
+
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(addresses[0], len(addresses), rank)
+
+    def mean(values):
+        return np.asarray(multihost_utils.process_allgather(np.asarray(values, "float32"))).mean(0)
+
+    def attach(model):
+        """Keras' training step in two parts: the gradients of this worker's share, and what their mean does."""
+        loss_of = functools.partial(model.compute_loss_and_updates, training=True)
+        shares = jax.jit(jax.value_and_grad(loss_of, has_aux=True))
+        apply = jax.jit(model.optimizer.stateless_apply)
+        measured = jax.jit(model._update_metrics_variables)
+
+        def step(state, batch):
+            weights, others, moments, metrics = state
+            x, y = batch[:2]
+            (_, (loss, outputs, others, metrics)), gradients = shares(weights, others, metrics, x, y, None,
+                                                                      optimizer_variables=moments)  # fmt: skip
+            flat, shaped = ravel_pytree(gradients)
+            weights, moments = apply(moments, shaped(jax.numpy.asarray(mean(flat), flat.dtype)), weights)
+            logs, metrics = measured(metrics, loss, x, y, outputs, None)
+            return logs, (weights, others, moments, metrics)
+
+        model.jit_compile = False
+        object.__setattr__(model, "train_step", step)
+
+    return mean, attach
+
+
+_BACKENDS = {"torch": _torch, "tensorflow": _tensorflow, "jax": _jax}

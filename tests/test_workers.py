@@ -1,0 +1,245 @@
+"""Two workers on this machine do what one process does; what they cannot do is said before anything starts.
+
+The workers import this file: the recipe names its functions as test_workers.*
+"""
+
+from cnnbook import training
+from cnnbook.training import workers
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import small_recipe
+import yaml
+
+CLUSTER = Path(__file__).parent.parent / "cluster"
+STEPS, EVERY = 48, 8
+
+
+def plain():
+    """A network without batch statistics and dice, whose weights several workers must reach to rounding."""
+    x = inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Flatten()(keras.layers.Conv2D(8, 3, activation="relu")(x))
+    return keras.Model(inputs, keras.layers.Dense(10)(x))
+
+
+CALLS = []
+
+
+def deadly(rng, images, marker):
+    """Images as they are; the first process to come to its 40th batch is killed, once."""
+    CALLS.append(0)
+    if len(CALLS) >= 40:
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+            os.kill(os.getpid(), signal.SIGKILL)
+    return images
+
+
+def slow(rng, images):
+    """Images as they are, late."""
+    time.sleep(0.1)
+    return images
+
+
+def recipe(**settings):
+    given = small_recipe.SMALL.plain()["settings"]
+    changed = given | {"network": "test_workers.plain", "augment": []} | settings
+    return small_recipe.SMALL.changed(steps=STEPS, every=EVERY, settings=changed)
+
+
+@pytest.fixture(scope="module")
+def two():
+    """Ray with room for two workers."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'cnnbook[cluster]'")
+    ray.init("local", num_cpus=2, include_dashboard=False, logging_level="error", log_to_driver=False)
+    yield ray
+    ray.shutdown()
+
+
+def prepared(chosen, folder, **more):
+    return training.prepared(chosen, out=folder, records=folder, **more)
+
+
+def alone(chosen, folder, **more):
+    return training.train(chosen, out=folder, records=folder, progress=False, **more)
+
+
+def last(folder):
+    """The arrays of the last checkpoint under a folder, and its step."""
+    path = max(Path(folder).rglob("step-*.npz"))
+    with np.load(path) as file:
+        return [file[key] for key in sorted(set(file.files) - {"note"})], int(path.stem.split("-")[1])
+
+
+def same(here, there, tolerance):
+    (a, step), (b, other) = last(here), last(there)
+    assert step == other and len(a) == len(b)
+    for x, y in zip(a, b, strict=True):
+        if x.dtype.kind == "f":
+            np.testing.assert_allclose(x, y, rtol=0, atol=tolerance)
+
+
+# Before anything starts -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "count, more, said",
+    [(0, {}, "workers must be a whole number"), (True, {}, "workers must be"), (2, {"address": ""}, "address must be"),
+     (5, {}, "divide the batch of 32 examples, got 5; allowed: 1, 2, 4, 8, 16, 32"),
+     (2, {"resume": True, "fresh": True}, "contradict")],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_before_anything_starts(tmp_path, count, more, said):
+    plan = prepared(recipe(), tmp_path, seeds=[3])
+    with pytest.raises(ValueError, match=said):
+        workers.train(plan, count, **more)
+    assert not list(plan.home.glob("seed-*"))
+
+
+def test_a_run_of_another_kind_is_not_shared(tmp_path):
+    from cnnbook import recipes
+
+    with pytest.raises(ValueError, match="cannot be shared by 2 workers; give at most as many workers as seeds, 1"):
+        workers.check(prepared(recipes.RECIPES["dbn-mnist"], tmp_path, seeds=[0]), 2)
+
+
+def test_without_ray_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(training.TrainingError, match=r"pip install 'cnnbook\[cluster\]'"):
+        workers.train(prepared(recipe(), tmp_path), 2)
+
+
+# A seed each ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_seed_each_comes_to_what_one_process_comes_to(two, tmp_path):
+    chosen = small_recipe.QUICK  # batch statistics, dice and augmentation too
+    record = workers.train(prepared(chosen, tmp_path / "two"), 2)
+    single = alone(chosen, tmp_path / "one").record
+    for mine, theirs in zip(record["runs"], single["runs"], strict=True):
+        assert mine["seed"] == theirs["seed"] and mine["history"] == theirs["history"]
+    for seed in chosen.seeds:
+        same(*(tmp_path / n / "small" / f"seed-{seed}" for n in ("two", "one")), 0)
+
+
+def test_a_seed_that_fails_is_named_and_the_other_ends(two, tmp_path):
+    chosen = recipe().changed(vary=[{}, {"loss": "test_workers.not_a_number"}])
+    plan = prepared(chosen, tmp_path)
+    with pytest.raises(training.TrainingError, match=r"^seed 1: loss became nan.*The other 1 have ended"):
+        workers.train(plan, 2)
+    assert (plan.home / "seed-0" / "run.json").exists() and not (plan.home / "seed-1" / "run.json").exists()
+
+
+def not_a_number(label, output):
+    return keras.ops.sum(output, -1) * float("nan")
+
+
+# One run over two workers ---------------------------------------------------------------------------------------------
+
+
+def test_two_workers_share_a_run_and_one_that_is_killed_changes_nothing(two, tmp_path, capfd):
+    marker = tmp_path / "killed"
+    chosen = recipe(augment=[{"of": "test_workers.deadly", "marker": str(marker)}])
+    record = workers.train(prepared(chosen, tmp_path / "two", seeds=[3]), 2)
+    assert marker.exists() and "a worker was lost" in capfd.readouterr().err
+    single = alone(chosen, tmp_path / "one", seeds=[3]).record
+    same(tmp_path / "two", tmp_path / "one", 1e-5)
+    for name, curve in single["runs"][0]["history"].items():
+        np.testing.assert_allclose(record["runs"][0]["history"][name], curve, atol=1e-4, err_msg=name)
+    assert record["command"].endswith("--workers 2")
+
+
+def test_ctrl_c_saves_and_one_process_goes_on(two, tmp_path):
+    chosen = recipe(augment=["test_workers.slow"])
+    plan = prepared(chosen, tmp_path / "two", seeds=[3])
+
+    def stop():
+        while not (plan.home / "seed-3" / f"step-{EVERY:09}.npz").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=stop, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        workers.train(plan, 2)
+    assert EVERY <= last(plan.home)[1] < STEPS
+    alone(chosen, tmp_path / "two", seeds=[3], resume=True)
+    alone(chosen, tmp_path / "one", seeds=[3])
+    same(tmp_path / "two", tmp_path / "one", 1e-5)
+
+
+def test_trouble_of_a_shared_run_is_told_once(two, tmp_path, capfd):
+    with pytest.raises(training.TrainingError, match="loss became nan"):
+        workers.train(prepared(recipe(loss="test_workers.not_a_number"), tmp_path, seeds=[3]), 2)
+    assert "lost" not in capfd.readouterr().err
+
+
+def test_a_worker_that_never_comes(two, tmp_path):
+    with pytest.raises(training.TrainingError, match="3 workers were asked for, and after 1 s there is room for 2"):
+        workers.train(prepared(recipe(batch_size=30), tmp_path, seeds=[3]), 3, wait=1.0)
+
+
+# Files for clusters ---------------------------------------------------------------------------------------------------
+
+
+def test_the_launchers_file_is_what_ray_takes():
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'cnnbook[cluster]'")
+    import jsonschema
+
+    schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
+    file = yaml.safe_load((CLUSTER / "ray-cluster.yml").read_text())
+    jsonschema.validate(file, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(file | {"workers": 2}, schema)
+
+
+def _group(**own):
+    container = {"type": "object", "required": ["name", "image", "resources"]}
+    pod = {"type": "object", "required": ["containers"],
+           "properties": {"containers": {"type": "array", "minItems": 1, "items": container}}}  # fmt: skip
+    template = {"type": "object", "required": ["spec"], "properties": {"spec": pod}}
+    number = {"type": "integer", "minimum": 0}
+    words = {"type": "object", "additionalProperties": {"type": "string"}}
+    known = {"template": template, "rayStartParams": words, **own}
+    known |= {name: number for name in ("replicas", "minReplicas", "maxReplicas") if "groupName" in own}
+    return {"type": "object", "required": ["template", *own], "properties": known, "additionalProperties": False}
+
+
+# The parts of KubeRay's own schema of a RayJob (ray.io/v1) that the manifest uses.
+RAYJOB = {
+    "type": "object", "required": ["apiVersion", "kind", "metadata", "spec"],
+    "properties": {
+        "apiVersion": {"const": "ray.io/v1"}, "kind": {"const": "RayJob"},
+        "metadata": {"type": "object", "required": ["name"]},
+        "spec": {
+            "type": "object", "required": ["entrypoint", "rayClusterSpec"], "additionalProperties": False,
+            "properties": {
+                "entrypoint": {"type": "string"}, "shutdownAfterJobFinishes": {"type": "boolean"},
+                "ttlSecondsAfterFinished": {"type": "integer"}, "backoffLimit": {"type": "integer"},
+                "rayClusterSpec": {
+                    "type": "object", "required": ["headGroupSpec", "workerGroupSpecs"], "additionalProperties": False,
+                    "properties": {
+                        "rayVersion": {"type": "string"}, "headGroupSpec": _group(),
+                        "workerGroupSpecs": {"type": "array", "items": _group(groupName={"type": "string"})},
+                    },
+                },
+            },
+        },
+    },
+}  # fmt: skip
+
+
+def test_the_manifest_is_a_rayjob():
+    jsonschema = pytest.importorskip("jsonschema", reason="comes with Ray: pip install 'cnnbook[cluster]'")
+    job = yaml.safe_load((CLUSTER / "kuberay.yml").read_text())
+    jsonschema.validate(job, RAYJOB)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(job | {"kind": "Job"}, RAYJOB)
