@@ -105,7 +105,8 @@ def fed(batches, example):
     kinds = tf.nest.map_structure(lambda a: tf.TensorSpec((None, *np.shape(a)[1:]), np.asarray(a).dtype), example)
     options = tf.data.Options()
     options.autotune.enabled = False
-    return tf.data.Dataset.from_generator(lambda: batches, output_signature=kinds).with_options(options)
+    made = tf.data.Dataset.from_generator(lambda: batches, output_signature=kinds)
+    return made.prefetch(2).with_options(options)
 
 
 def dice():

@@ -276,7 +276,7 @@ def test_a_checkpoint_goes_on_as_if_nothing_had_happened(straight, stop):
     assert [n for n, _ in points] == list(range(EVERY, STEPS + 1, EVERY))
     assert len(unbroken.values()) == len(resumed.values())
     assert all(map(np.array_equal, unbroken.values(), resumed.values()))
-    scores = unbroken.scores()
+    scores = unbroken.tested()[0]
     assert np.isfinite(scores).all() and scores.shape == (len(DIGITS.y_test), 10)
 
 

@@ -131,7 +131,7 @@ def test_changes_are_made_one_after_the_other_to_training_images_alone():
     for (x, y), (plain_x, plain_y) in zip(some(changed, 3), some(plain, 3), strict=True):
         assert np.array_equal(x, 2 * (plain_x + 1)) and np.array_equal(y, plain_y)
     changed.model.set_weights(plain.model.get_weights())
-    assert np.array_equal(changed.scores(), plain.scores())
+    assert np.array_equal(changed.tested()[0], plain.tested()[0])
 
 
 def test_distortion_is_drawn_anew_for_each_batch():
@@ -279,7 +279,7 @@ def largest(scores, labels, factor=1):
 def test_metrics_have_names_and_arguments_of_their_own():
     most = {"of": f"{HERE}.largest", "factor": 2}
     run = made({"metrics": {"top5": "cnnbook.tasks.classify.top5_error", "most": most}})
-    scores = run.scores()
+    scores = run.tested()[0]
     assert scores.shape == (40, 10)
     np.testing.assert_allclose(scores, run.model.predict(small_recipe.grey(FEW.x_test), verbose=0), atol=1e-5)
     place = (-scores).argsort(axis=1).argsort(axis=1)[np.arange(40), FEW.y_test]
@@ -294,7 +294,7 @@ def test_outputs_are_averaged_over_views():
     run = made({"views": f"{HERE}.two_views"})
     x = small_recipe.grey(FEW.x_test)
     one, other = (run.model.predict(v, verbose=0) for v in (x, x[:, ::-1].copy()))
-    np.testing.assert_allclose(run.scores(), 0.25 * one + 0.75 * other, atol=1e-5)
+    np.testing.assert_allclose(run.tested()[0], 0.25 * one + 0.75 * other, atol=1e-5)
     assert not np.allclose(one, other, atol=1e-2)
 
 
@@ -324,7 +324,7 @@ def test_precision_is_keras_policy(precision):
     assert {backend_name(v.dtype) for v in run.model.trainable_variables} == {"float32"}
     assert isinstance(run.model.optimizer, keras.optimizers.LossScaleOptimizer) == (precision == "mixed_float16")
     assert keras.config.dtype_policy() is before
-    assert run.scores().dtype == np.float32
+    assert run.tested()[0].dtype == np.float32
 
 
 def backend_name(dtype):

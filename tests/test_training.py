@@ -511,9 +511,9 @@ def test_a_full_disk_leaves_the_checkpoints_before_whole(tmp_path, unbroken, mon
     assert differences(tmp_path, unbroken.path.parent) == []
 
 
-@pytest.mark.parametrize("name", ["run.json", "record.json", "scores.npy"])
+@pytest.mark.parametrize("name", ["run.json", "record.json", "scores.npz"])
 def test_a_disk_that_is_full_at_the_end_loses_nothing(copy, unbroken, monkeypatch, name):
-    recipe = QUICK.changed(committee=name == "scores.npy")
+    recipe = QUICK.changed(committee=name == "scores.npz")
     (copy / "small" / "seed-3" / "run.json").unlink()
     usual = os.replace
 

@@ -95,6 +95,7 @@ def same(here, there, tolerance):
 @pytest.mark.parametrize(
     "count, more, said",
     [(0, {}, "workers must be a whole number"), (True, {}, "workers must be"), (2, {"address": ""}, "address must be"),
+     (2, {"address": "10.0.0.1"}, "address must be HOST:PORT"),
      (5, {}, "divide the batch of 32 examples, got 5; allowed: 1, 2, 4, 8, 16, 32"),
      (2, {"resume": True, "fresh": True}, "contradict")],
 )  # fmt: skip
@@ -116,6 +117,31 @@ def test_without_ray_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(training.TrainingError, match=r"pip install 'cnnbook\[cluster\]'"):
         workers.train(prepared(recipe(), tmp_path), 2)
+
+
+def test_the_command_line_refuses_it_too(tmp_path, monkeypatch):
+    from cnnbook.__main__ import app
+
+    from typer.testing import CliRunner
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    Path("mine.yml").write_text(yaml.safe_dump(recipe().changed(name="mine").plain()), encoding="utf-8")
+    for words, said in (("--seeds 3 --workers 5", "workers must divide"), ("--address auto", "--workers")):
+        result = CliRunner().invoke(app, ["train", "mine.yml", *words.split()])
+        assert result.exit_code == 2 and said in result.output, result.output
+
+
+def test_a_cluster_that_does_not_answer(tmp_path):
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'cnnbook[cluster]'")
+    assert not ray.is_initialized()
+    plan = prepared(recipe(), tmp_path)
+    kept = plan.home / "seed-0" / "step-000000008.npz"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    with pytest.raises(training.TrainingError, match=r"no Ray cluster answers at 127\.0\.0\.1:1"):
+        workers.train(plan, 2, address="127.0.0.1:1", fresh=True)
+    assert kept.exists()
 
 
 # A seed each ----------------------------------------------------------------------------------------------------------

@@ -127,17 +127,19 @@ class Supervised:
         self._orders = {e: o for e, o in getattr(self, "_orders", {}).items() if e >= epoch - 1} | {epoch: order}
         return order
 
-    def scores(self):
-        """The output for each test example, ``(examples, classes)``."""
-        test = self.examples.test
-        parts = [test[np.arange(i, min(i + 500, len(test)))][0] for i in range(0, len(test), 500)]
-        return np.concatenate([self._score(self.input(x)) for x in parts])
+    def tested(self):
+        """The output for each test example, ``(examples, classes)``, and their labels."""
+        test, scores, labels = self.examples.test, [], []
+        for start in range(0, len(test), 500):
+            x, y = test[np.arange(start, min(start + 500, len(test)))]
+            scores.append(self._score(self.input(x)))
+            labels.append(y)
+        return np.concatenate(scores), np.concatenate(labels)
 
     def measure(self):
         """The metrics on the test examples."""
-        scores, test = self.scores(), self.examples.test
-        labels = test.y if hasattr(test, "y") else test[np.arange(len(test))][1]
-        return {name: float(metric(scores, labels)) for name, metric in self.metrics.items()}
+        found = self.tested()
+        return {name: float(metric(*found)) for name, metric in self.metrics.items()}
 
 
 class Fit(Supervised):

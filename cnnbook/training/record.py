@@ -41,7 +41,7 @@ def make(recipe, seeds, examples, home, path, *, short, command, option="--recor
     if weights:
         record["weights"] = _weights_kept(weights, Path(path).parent / "weights" / f"{recipe.name}.npz", option)
     if recipe.committee:
-        record["committee"] = {"members": len(runs), "metrics": _committee(recipe, home, seeds, examples)}
+        record["committee"] = {"members": len(runs), "metrics": _committee(recipe, home, seeds)}
     with disk(path, option), files.whole(path, "w", encoding="utf-8") as file:
         json.dump(record, file, indent=1, allow_nan=False)
         file.write("\n")
@@ -87,12 +87,12 @@ def depends_on(recipe):
     return {key: value for key, value in recipe.plain().items() if key not in _TOLD}
 
 
-def _committee(recipe, home, seeds, examples):
+def _committee(recipe, home, seeds):
     """The metrics of the average of all members' probabilities."""
-    votes = [softmax(np.load(Path(home) / f"seed-{seed}" / "scores.npy"), axis=-1) for seed in seeds]
+    found = [np.load(Path(home) / f"seed-{seed}" / "scores.npz", allow_pickle=False) for seed in seeds]
+    average = np.mean([softmax(one["scores"], axis=-1) for one in found], axis=0)
     metrics = recipe.settings.get("metrics", {"test_error": "cnnbook.tasks.classify.error"})
-    average = np.mean(votes, axis=0)
-    return {name: function(f, "metrics")(average, examples.test.y) for name, f in metrics.items()}
+    return {name: function(f, "metrics")(average, found[0]["labels"]) for name, f in metrics.items()}
 
 
 def read_record(name, folder=None):

@@ -64,7 +64,7 @@ class Run:
             )
         if fresh:
             with disk(self.folder), self._alone():
-                for file in (*self.checkpoints(), self.ended, self.folder / "scores.npy"):
+                for file in (*self.checkpoints(), self.ended, self.folder / "scores.npz"):
                     file.unlink(missing_ok=True)
 
     def train(self, *, progress=None, board=None):
@@ -91,8 +91,9 @@ class Run:
                 learner.train(state["step"], watch)
             summary = self._summary(state, learner.measure())
             if self.recipe.committee:
-                with disk(self.folder), files.whole(self.folder / "scores.npy") as file:
-                    np.save(file, learner.scores())
+                scores, labels = learner.tested()
+                with disk(self.folder), files.whole(self.folder / "scores.npz") as file:
+                    np.savez(file, scores=scores, labels=labels)
             with disk(self.folder), files.whole(self.ended, "w", encoding="utf-8") as file:
                 json.dump(summary | {"plan": self.plan}, file, allow_nan=False)
             return learner

@@ -5,7 +5,10 @@ of them a run that all workers share. Worker r of n takes the examples r, r + n,
 gradients are averaged, and worker 0 is the run as run.py has it: the checkpoints that it writes are the usual ones, and
 one process can go on with them. Without batch normalisation, dropout and augmentation the weights are those of one
 process, but for the order in which sums are rounded. With them each worker takes the statistics of its own share, and
-draws its own random numbers.
+draws its own random numbers. A checkpoint between two points of the curves has worker 0's means of the batches since.
+
+Ray brings the processes together and says when one is lost; what they tell each other goes by the backend's own means.
+Ray Train is not used: at Ctrl-C it ends its workers before they can save, and it starts some seven processes more.
 """
 
 from cnnbook import backend, data
@@ -18,6 +21,7 @@ import datetime
 import functools
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -34,17 +38,14 @@ def check(plan, count, address=None):
     """Raises ValueError for what ``train`` cannot do, before anything starts."""
     if type(count) is not int or count < 1:
         raise ValueError(f"workers must be a whole number of at least 1, got {count!r}")
-    if address is not None and (not isinstance(address, str) or not address):
-        raise ValueError(f"address must be a cluster's, such as 10.0.0.1:6379 or auto, got {address!r}")
+    if address is not None and not (isinstance(address, str) and re.fullmatch(r"auto|[\w.-]+:\d{1,5}", address)):
+        raise ValueError(f"address must be HOST:PORT of a running cluster, or auto, got {address!r}")
     seeds = len(plan.seeds)
     if count <= seeds:
         return
     instead = f"give at most as many workers as seeds, {seeds}: each then trains seeds of its own"
     if plan.recipe.runner() is not fit.Fit:
         raise ValueError(f"workers: a run of {plan.recipe.run} cannot be shared by {count} workers; {instead}")
-    if backend.name() not in _BACKENDS:
-        raise ValueError(f"workers: on {backend.name()} {count} workers cannot share a run; {instead}, or take "
-                         f"KERAS_BACKEND={' or '.join(_BACKENDS)}")  # fmt: skip
     for seed in plan.seeds:
         batch = plan.recipe.settings_of(seed)["batch_size"]
         if batch % count:
@@ -73,7 +74,7 @@ def train(plan, count, *, address=None, resume=False, fresh=False, progress=None
     runs = [plan.run(seed, examples) for seed in plan.seeds]
     told = {"progress": bool(progress or (progress is None and sys.stderr.isatty())), "board": tensorboard}
     place = {"folder": os.getcwd(), "path": list(sys.path)}
-    with _ray(count, address) as ray, _sigterm(), _room(ray, count, wait) as group:
+    with _ray(count, address, wait) as ray, _sigterm(), _room(ray, count, wait) as group:
         for run in runs:  # not before: `fresh` throws away
             run.begin(resume, fresh)
         if count <= len(runs):
@@ -86,7 +87,7 @@ def train(plan, count, *, address=None, resume=False, fresh=False, progress=None
 
 
 @contextlib.contextmanager
-def _ray(count, address):
+def _ray(count, address, wait):
     """Ray, connected; what was started here is stopped."""
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # lines of progress differ in numbers alone: Ray would swallow them
     try:
@@ -97,6 +98,12 @@ def _ray(count, address):
     if ray.is_initialized():
         yield ray
         return
+    if address not in (None, "auto"):
+        host, port = address.split(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=wait).close()
+        except (OSError, OverflowError) as error:  # Ray itself would try for many minutes
+            raise TrainingError(f"no Ray cluster answers at {address}: {error}") from error
     here = {"num_cpus": max(count, os.cpu_count() or 1), "include_dashboard": False}
     try:
         ray.init(address or "local", logging_level="warning", **({} if address else here))
@@ -235,16 +242,16 @@ def _together(ray, group, plan, run, told, place):
                         lost = getattr(error, "cause", None) or error
         except (KeyboardInterrupt, Stopped):
             ray.cancel(tasks[0])  # worker 0 saves its last step and tells the others
-            ray.wait(tasks, num_returns=count)
+            ray.wait(tasks[:1])
+            ray.wait(tasks, num_returns=count, timeout=5.0)
             raise
+        if waiting:  # most end by themselves; Ray itself may fail when it is to stop a task that ends just then
+            for each in ray.wait(waiting, num_returns=len(waiting), timeout=5.0)[1]:
+                ray.cancel(each, force=True)
         if trouble:
             raise TrainingError(trouble)
         if not lost:
             return
-        for each in waiting:
-            ray.cancel(each, force=True)
-        if waiting:
-            ray.wait(waiting, num_returns=len(waiting))
         print(f"{run.title}: a worker was lost ({_words(lost)}); again from the last checkpoint", file=sys.stderr)
     raise TrainingError(f"{run.title}: a worker was lost {RESTARTS + 1} times, at last by {_words(lost)}; "
                         "go on by --resume") from lost  # fmt: skip
@@ -418,6 +425,8 @@ def _jax(rank, addresses):
 
     def attach(model):
         """Keras' training step in two parts: the gradients of this worker's share, and what their mean does."""
+        if type(model).train_step is not keras.Model.train_step:
+            raise ValueError("workers: a network with a training step of its own cannot be shared on JAX")
         loss_of = functools.partial(model.compute_loss_and_updates, training=True)
         shares = jax.jit(jax.value_and_grad(loss_of, has_aux=True))
         apply = jax.jit(model.optimizer.stateless_apply)
