@@ -1,6 +1,6 @@
 """training/fit.py: what each setting of a Keras model's run does, and which examples it sees when."""
 
-from cnnbook import backend, data, models, recipes
+from cnnbook import backend, data, models, recipes, training
 from cnnbook.tasks import classify
 from cnnbook.training import RecipeError, fit
 
@@ -536,3 +536,21 @@ def test_the_map_criterion_is_equation_9():
     found = keras.ops.convert_to_numpy(classify.map_criterion(labels, keras.ops.convert_to_tensor(-distances)))
     for row, label, value in zip(distances, labels, found, strict=True):
         assert value == pytest.approx(row[label] + math.log(math.exp(-1) + sum(math.exp(-d) for d in row)), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"optimizer.learning_rat": 0.1}, r"settings\.optimizer: .*learning_rat"),
+        ({"optimizer.of": "keras.optimizers.Adem"}, r"settings\.optimizer\.of must be .*keras\.optimizers\.Adem"),
+        ({"augment": ["cnnbook.data.augment.mirrer"]}, r"settings\.augment\.0 must be .*augment\.mirrer"),
+        ({"network.rat": 0.5}, r"settings\.network\.rat is not known to small_recipe\.network; allowed: rate"),
+        ({"input": "small_recipe.gray"}, r"settings\.input must be .*small_recipe\.gray"),
+        ({"loss.from_logit": True}, r"settings\.loss\.from_logit is not known"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_named_before_anything_is_touched(tmp_path, monkeypatch, change, words):
+    monkeypatch.setattr(fit, "load", lambda *given: pytest.fail("the data were read"))
+    with pytest.raises(training.RecipeError, match=words):
+        training.train(QUICK, settings=change, out=tmp_path / "runs", records=tmp_path)
+    assert not list(tmp_path.iterdir())

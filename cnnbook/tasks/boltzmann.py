@@ -408,6 +408,7 @@ class Pretrained(fit.Fit):
     @classmethod
     def check(cls, settings, steps):
         """Raise RecipeError unless the steps suffice for all machines and one step more."""
+        super().check(settings, steps)
         cls._machines(settings, steps)
 
     @classmethod

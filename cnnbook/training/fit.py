@@ -152,6 +152,20 @@ class Fit(Supervised):
 
     Data, Settings = Data, Settings
 
+    @classmethod
+    def check(cls, settings, steps):
+        """Raise RecipeError for a setting that names nothing, or arguments that it does not take; builds no network."""
+        s, where = cls.Settings.check(settings, "settings"), "settings"
+        build(s.optimizer, f"{where}.optimizer", steps=steps)
+        _loss(s.loss, f"{where}.loss")
+        several = {"augment": s.augment, "curves": s.curves}
+        parts = {f"{name}.{i}": part for name, found in several.items() for i, part in enumerate(found)}
+        parts |= {f"metrics.{name}": part for name, part in s.metrics.items()}
+        parts |= {name: getattr(s, name) for name in ("network", "prepare", "input", "mix", "start", "views")}
+        for name, part in parts.items():
+            if part is not None:
+                function(part, f"{where}.{name}", steps=steps)
+
     def __init__(self, settings, examples, steps, every, seed):
         s, where = self.Settings.check(settings, "settings"), "settings"
         self.examples, self.steps, self.every, self.seed, self.batch_size = examples, steps, every, seed, s.batch_size
