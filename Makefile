@@ -16,8 +16,9 @@ ONLY ?=
 
 BACKENDS := jax torch
 BACKEND_CHAPTERS := $(if $(ALL),chapters,chapters/foundations/convolution.ipynb chapters/architectures/lenet.ipynb)
-# These look at the project and the book, which are the same on every backend.
-BOOK_TESTS := tests/test_book.py tests/test_notebooks.py tests/test_pages.py tests/test_project.py
+# These look at the project, the book and its records, which are the same on every backend.
+BOOK_TESTS := tests/test_book.py tests/test_notebooks.py tests/test_pages.py tests/test_project.py \
+	tests/test_records.py tests/test_records_tool.py
 
 PYTEST := pytest tests -n 2 --dist loadfile $(if $(SLOW),,-m "not slow")
 

@@ -71,23 +71,31 @@ def write(place, **recipes):
 
 
 def start(place, *words):
-    command = [sys.executable, str(ROOT / "tools" / "records.py"), "--recipes", "mine.yml", "--chapters", "chapters"]
+    command = [sys.executable, str(ROOT / "tools" / "records.py"), "--recipes", "mine.yml", "--chapters", "chapters",
+               "--nice", "4"]  # at 19 the test would wait for every other
     return subprocess.Popen([*command, *words], cwd=place, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 @pytest.fixture
 def inside(place, monkeypatch):
-    """The tool in this process, which keeps its priority and its paths."""
+    """The tool in this process, which keeps its priority and its paths; what it asked for instead."""
+    asked = []
     monkeypatch.chdir(place)
-    monkeypatch.setattr(os, "nice", lambda by: 19)
+    monkeypatch.setattr(os, "nice", lambda by: asked.append(by) or 0)
     monkeypatch.syspath_prepend(place)
     monkeypatch.setenv("PYTHONPATH", "")
-    yield lambda *words: tool.main(["--recipes", "mine.yml", "--chapters", "chapters", *words])
+
+    def call(*words):
+        asked.clear()
+        return tool.main(["--recipes", "mine.yml", "--chapters", "chapters", *words])
+
+    call.asked = asked
+    yield call
     sys.modules.pop("nets", None)
 
 
 def test_records_are_made_in_order_and_a_stop_is_gone_on_from(place, inside, capsys):
-    assert inside("--dry-run") == 0
+    assert inside("--dry-run") == 0 and inside.asked == [0, 19]
     shown = capsys.readouterr().out
     assert "quick: unknown" in shown and "long: unknown" in shown
     assert not (place / "runs").exists() and not (place / "records").exists()
@@ -107,7 +115,7 @@ def test_records_are_made_in_order_and_a_stop_is_gone_on_from(place, inside, cap
     assert json.loads(quick.read_text(encoding="utf-8"))["short"] is False
     assert not (place / "records" / "long.json").exists() and list(place.glob("runs/long/seed-0/step-*.npz"))
     assert "[10, 20]" in (place / "chapters" / "one.ipynb").read_text(encoding="utf-8")  # executed again
-    assert set((place / "nice.txt").read_text(encoding="utf-8").split()) == {"19"}
+    assert set((place / "nice.txt").read_text(encoding="utf-8").split()) == {"4"}
 
     made, steps = quick.stat().st_mtime_ns, (place / "nice.txt").read_text(encoding="utf-8")
     reached = json.loads(max(place.glob("runs/long/seed-0/step-*.npz")).stem.removeprefix("step-").lstrip("0"))
@@ -121,7 +129,7 @@ def test_records_are_made_in_order_and_a_stop_is_gone_on_from(place, inside, cap
     running.send_signal(signal.SIGINT)
     assert running.communicate(timeout=180)[1].endswith("Stopped at long. The same command goes on.\n")
     assert running.returncode == 130
-    assert quick.stat().st_mtime_ns == made and (place / "nice.txt").read_text(encoding="utf-8") == steps + "19 "
+    assert quick.stat().st_mtime_ns == made and (place / "nice.txt").read_text(encoding="utf-8") == steps + "4 "
 
 
 def test_a_changed_recipe_is_made_again_whatever_else_fails(place, inside, capsys):

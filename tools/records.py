@@ -211,10 +211,11 @@ def main(arguments=None):
     parser.add_argument("--recipes", help="a recipe file of your own, in place of the book's")
     parser.add_argument("--only", help="names of recipes, with spaces between them")
     parser.add_argument("--all", action="store_true", help="also what takes more than two days here")
+    parser.add_argument("--nice", type=int, choices=range(20), default=19, metavar="0..19",
+                        help="priority, 19 the lowest: what else runs here comes first")  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="say what is left, and stop")
     options = parser.parse_args(arguments)
-    if os.nice(0) < 19:
-        os.nice(19)
+    os.nice(max(0, options.nice - os.nice(0)))
     from cnnbook import recipes, training
 
     try:
