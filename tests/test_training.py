@@ -702,10 +702,13 @@ def test_validating_never_looks_at_the_test_images(tmp_path, monkeypatch):
 
 
 def test_a_short_record_names_its_own_command_and_has_a_folder_of_its_own(tmp_path):
-    settings = {"batch_size": 8, "one_hot": True, "mix": {"of": "a b"}}
+    settings = {"batch_size": 8, "one_hot": True, "mix": {"of": "cnnbook.data.augment.mixup", "alpha": 0.2}}
     plan = training.prepared(QUICK, seeds=[7], steps=2, settings=settings, validate=True, out=tmp_path,
                              records=tmp_path / "records")  # fmt: skip
-    words = """--seeds 7 --steps 2 --set batch_size=8 --set one_hot=true --set 'mix={"of": "a b"}' --validate"""
+    words = (
+        "--seeds 7 --steps 2 --set batch_size=8 --set one_hot=true "
+        """--set 'mix={"of": "cnnbook.data.augment.mixup", "alpha": 0.2}' --validate"""
+    )
     assert plan.command == f"python -m cnnbook train small {words}"
     assert plan.short and plan.home.name.startswith("small-validate-") and plan.path == plan.home / "record.json"
     assert not (tmp_path / "records").exists()
