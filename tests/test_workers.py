@@ -151,10 +151,15 @@ def test_a_seed_each_comes_to_what_one_process_comes_to(two, tmp_path):
     chosen = small_recipe.QUICK  # batch statistics, dice and augmentation too
     record = workers.train(prepared(chosen, tmp_path / "two"), 2)
     single = alone(chosen, tmp_path / "one").record
+    # A worker has its share of the cores: with as many threads alone the sums are the same to the bit.
+    threads = {os.environ.get(name) for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
+    most = 0 if threads == {"1"} else 1e-4
     for mine, theirs in zip(record["runs"], single["runs"], strict=True):
-        assert mine["seed"] == theirs["seed"] and mine["history"] == theirs["history"]
+        assert mine["seed"] == theirs["seed"] and mine["history"].keys() == theirs["history"].keys()
+        for name, curve in theirs["history"].items():
+            np.testing.assert_allclose(mine["history"][name], curve, rtol=0, atol=most, err_msg=name)
     for seed in chosen.seeds:
-        same(*(tmp_path / n / "small" / f"seed-{seed}" for n in ("two", "one")), 0)
+        same(*(tmp_path / n / "small" / f"seed-{seed}" for n in ("two", "one")), most)
 
 
 def test_a_seed_that_fails_is_named_and_the_other_ends(two, tmp_path):
