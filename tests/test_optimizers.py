@@ -272,3 +272,18 @@ def test_a_pattern_that_no_weight_has_is_refused(argument):
     optimizer = Nesterov(0.1, **{argument: {"beta": 2, "gamma": 2}})
     with pytest.raises(ValueError, match=f"{argument} must be found in a weight's path, got 'gamma' for .*head/kernel"):
         optimizer.build(fresh())
+
+
+def test_l2_is_added_to_the_gradient_and_goes_through_the_velocity():
+    """Keras' own weight_decay would shrink the weight beside the velocity: ten times less, with momentum 0.9."""
+    weight, velocity = np.array([1.0, -2.0]), np.zeros(2)
+    variable = keras.Variable(weight.astype("float32"))
+    optimizer = optimizers.SGDL2(0.1, momentum=0.9, l2=0.5)
+    for gradient in ([0.3, 0.1], [-0.2, 0.4], [0.0, 0.0]):
+        velocity = 0.9 * velocity - 0.1 * (np.array(gradient) + 0.5 * weight)
+        weight = weight + velocity
+        optimizer.apply([keras.ops.convert_to_tensor(np.array(gradient, "float32"))], [variable])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), weight, rtol=1e-5)
+    assert optimizers.SGDL2.from_config(optimizer.get_config()).l2 == 0.5
+    with pytest.raises(ValueError, match="l2 must be"):
+        optimizers.SGDL2(0.1, l2=-1)
