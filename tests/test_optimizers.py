@@ -1,6 +1,6 @@
 """training/optimizers.py: the updates written in NumPy, step by step, on each backend; settings and states restored."""
 
-from cnnbook.training.optimizers import Muon, Nesterov, Triangle, orthogonal
+from cnnbook.training.optimizers import SGDL2, Muon, Nesterov, Triangle, orthogonal
 
 import json
 
@@ -278,12 +278,12 @@ def test_l2_is_added_to_the_gradient_and_goes_through_the_velocity():
     """Keras' own weight_decay would shrink the weight beside the velocity: ten times less, with momentum 0.9."""
     weight, velocity = np.array([1.0, -2.0]), np.zeros(2)
     variable = keras.Variable(weight.astype("float32"))
-    optimizer = optimizers.SGDL2(0.1, momentum=0.9, l2=0.5)
+    optimizer = SGDL2(0.1, momentum=0.9, l2=0.5)
     for gradient in ([0.3, 0.1], [-0.2, 0.4], [0.0, 0.0]):
         velocity = 0.9 * velocity - 0.1 * (np.array(gradient) + 0.5 * weight)
         weight = weight + velocity
         optimizer.apply([keras.ops.convert_to_tensor(np.array(gradient, "float32"))], [variable])
     np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), weight, rtol=1e-5)
-    assert optimizers.SGDL2.from_config(optimizer.get_config()).l2 == 0.5
+    assert SGDL2.from_config(optimizer.get_config()).l2 == 0.5
     with pytest.raises(ValueError, match="l2 must be"):
-        optimizers.SGDL2(0.1, l2=-1)
+        SGDL2(0.1, l2=-1)
