@@ -150,6 +150,16 @@ def test_what_is_trainable_moves_in_one_step_and_the_whitening_does_not():
     assert [w.path for w in model.weights if not np.any(values(w) != before[w.path])] == ["whiten/kernel"]
 
 
+def test_without_the_identity_no_filter_passes_its_input_on():
+    made = [fast_cifar(**SMALL, identity=identity) for identity in (True, False)]
+    given, drawn_at_random = (values(model.get_layer("group1_conv2").kernel) for model in made)
+    middle = np.arange(min(given.shape[2:]))
+    assert (given[1, 1, middle, middle] == 1).all() and (np.abs(drawn_at_random) < 1).all()
+    assert np.abs(drawn_at_random).max() <= 1 / np.sqrt(np.prod(given.shape[:3])) and (drawn_at_random != 0).all()
+    with pytest.raises(ValueError, match="identity must be True or False, got 1"):
+        fast_cifar(**SMALL, identity=1)
+
+
 def test_saved_and_loaded_it_gives_the_same_output(tmp_path):
     model = drawn(fast_cifar(**SMALL))
     whiten(model, smooth_images(0, 100, SMALL["input_shape"]))

@@ -298,6 +298,30 @@ def test_outputs_are_averaged_over_views():
     assert not np.allclose(one, other, atol=1e-2)
 
 
+def first_score(scores, labels):
+    return scores[0, 0]
+
+
+def test_the_points_of_the_curves_are_of_images_as_they_are():
+    """Six views of each image at each point would take longer than the training between."""
+    metrics = {"first": f"{HERE}.first_score"}
+    run = made({"views": f"{HERE}.two_views", "metrics": metrics})
+    x, last = small_recipe.grey(FEW.x_test[:1]), trained(run)[-1][1]
+    one, other = (run.model.predict(v, verbose=0)[0, 0] for v in (x, x[:, ::-1].copy()))
+    assert last["first"] == pytest.approx(one, abs=1e-5) and not np.isclose(one, other, atol=1e-3)
+    assert run.measure()["first"] == pytest.approx(0.25 * one + 0.75 * other, abs=1e-5)
+
+
+def test_batches_are_handed_over_in_groups_that_change_none_of_them():
+    run = made()
+    assert fit.TOGETHER // run.batch_size > 1  # or nothing is grouped
+    whole = [run._batch(n, *run._places(n)) for n in range(7)]
+    for start in (0, 1, 3):
+        for (x, y), (x_alone, y_alone) in zip(some(run, 7 - start, start), whole[start:], strict=True):
+            np.testing.assert_array_equal(x, x_alone)
+            np.testing.assert_array_equal(y, y_alone)
+
+
 def first_filters(model, images):
     """A start: the first layer's biases are the images' mean."""
     model.layers[1].bias.assign(np.full(8, images.mean()))

@@ -33,7 +33,7 @@ class Dirac(keras.initializers.Initializer):
     """
 
     def __init__(self, seed=None):
-        self.rest = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
+        self.rest = _drawn(seed)
 
     def __call__(self, shape, dtype=None):
         height, width, inputs, filters = shape
@@ -45,6 +45,10 @@ class Dirac(keras.initializers.Initializer):
 
     def get_config(self):
         return {"seed": self.rest.get_config()["seed"]}
+
+
+def _drawn(seed=None):
+    return keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
 
 
 @keras.saving.register_keras_serializable("cnnbook")
@@ -85,24 +89,26 @@ def norm(x, activation, name):
     return layers.Activation(activation, name=f"{name}_out")(x)
 
 
-def group(x, filters, activation, name):
+def group(x, filters, activation, start, name):
     """Two 3x3 convolutions, the first pooled: ``(batch, height, width, channels)`` to half the side, ``filters``."""
     style = {"padding": "same", "use_bias": False}
-    x = layers.Conv2D(filters, 3, **style, kernel_initializer=Dirac(), name=f"{name}_conv1")(x)
+    x = layers.Conv2D(filters, 3, **style, kernel_initializer=start(), name=f"{name}_conv1")(x)
     x = layers.MaxPooling2D(2, name=f"{name}_pool")(x)
     x = norm(x, activation, f"{name}_conv1")
-    x = layers.Conv2D(filters, 3, **style, kernel_initializer=Dirac(), name=f"{name}_conv2")(x)
+    x = layers.Conv2D(filters, 3, **style, kernel_initializer=start(), name=f"{name}_conv2")(x)
     return norm(x, activation, f"{name}_conv2")
 
 
 def fast_cifar(
     name="fast_cifar", input_shape=(32, 32, 3), classes=10, widths=(64, 256, 256), activation="gelu",
+    identity=True,
 ):  # fmt: skip
     """The fast CIFAR-10 network: ``(batch, height, width, channels)``, 9x9 and larger, to ``classes`` logits.
 
     ``widths`` are the filters of its groups, of which there may be fewer or more than three; ``activation`` is any of
-    Keras'. Raises ValueError for a ``name`` that is no text, for an ``input_shape`` that is no image or that the
-    poolings use up, for ``classes`` < 1, for ``widths`` that are no counts, and for an unknown ``activation``.
+    Keras'. Without ``identity`` all filters start as ``Dirac`` draws those that pass nothing on. Raises ValueError for
+    a ``name`` that is no text, for an ``input_shape`` that is no image or that the poolings use up, for ``classes`` <
+    1, for ``widths`` that are no counts, for an unknown ``activation``, and for an ``identity`` that is no bool.
 
     Call ``whiten(model, images)`` before training.
     """
@@ -110,6 +116,8 @@ def fast_cifar(
         raise ValueError(f"name must be a text, got {name!r}")
     if not isinstance(widths, (tuple, list)) or not widths:
         raise ValueError(f"widths must be a list of filters, one a group; got {widths!r}")
+    if not isinstance(identity, bool):
+        raise ValueError(f"identity must be True or False, got {identity!r}")
     for filters in widths:
         check_count("widths", filters)
     check_image(input_shape, classes, 2 ** len(widths) + 1, "the whitening and the poolings")
@@ -121,10 +129,9 @@ def fast_cifar(
     x = PatchWhitening(name="whiten")(x)
     x = layers.Activation(activation, name="whiten_out")(x)
     for number, filters in enumerate(widths, start=1):
-        x = group(x, filters, activation, f"group{number}")
+        x = group(x, filters, activation, Dirac if identity else _drawn, f"group{number}")
     x = layers.GlobalMaxPooling2D(name="maximum_out")(x)
-    start = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
-    x = layers.Dense(classes, use_bias=False, kernel_initializer=start, name="head")(x)
+    x = layers.Dense(classes, use_bias=False, kernel_initializer=_drawn(), name="head")(x)
     x = layers.Rescaling(1 / 9, name="output")(x)
     return keras.Model(inputs, x, name=name)
 

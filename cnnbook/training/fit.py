@@ -22,6 +22,7 @@ import grain  # noqa: E402
 
 ORDER, CHANGES = 1, 2  # streams of random numbers: the order of the examples, and how they are changed
 LOOK = 50  # steps between two looks at the loss: each look waits for the device
+TOGETHER = 512  # examples that a thread hands over at once: small batches, many at a time
 
 Named = str | dict[str, Any]
 
@@ -71,7 +72,8 @@ class Settings(Strict):
     mix         for each training batch: (rng, images, one-hot labels) -> both, such as mixup
     one_hot     labels as one-hot vectors, as mix and label smoothing need them
     start       (model, images) -> None, before the first step, such as a whitening of the first layer
-    views       images -> [(weight, images), ...]: a test image's outputs are averaged over its views
+    views       images -> [(weight, images), ...]: at the end a test image's outputs are averaged over its views; the
+                points of the curves are of the images as they are, which takes a part of the time
     precision   Keras' dtype policy
     """
 
@@ -107,10 +109,20 @@ class Supervised:
 
     def batches(self, step=0):
         """The training batches from a step on: batch n is a function of seed and n, whatever the threads."""
+        for x, y in self.groups(step):
+            yield from zip(x, y, strict=True)
+
+    def groups(self, step=0):
+        """The same, some batches at a time: ``(batches, examples, ...)``."""
+        count = max(1, TOGETHER // self.batch_size)
         threads = 2 if isinstance(self.examples.train, data.Examples) else min(16, os.cpu_count() or 1)  # files wait
-        numbers = grain.MapDataset.range(step, self.steps + 64)  # Keras reads a little ahead
-        made = numbers.map(lambda n: self._batch(n, *self._places(n)))
-        return made.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=8 * threads))
+        firsts = grain.MapDataset.range(step, self.steps + 64, count)  # Keras reads a little ahead
+        made = firsts.map(lambda n: self._group(range(n, n + count)))
+        return made.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=2 * threads))
+
+    def _group(self, numbers):
+        x, y = zip(*(self._batch(n, *self._places(n)) for n in numbers), strict=True)
+        return np.stack(x), np.stack(y)
 
     def _places(self, n):
         """Which examples are in batch n, and in which epoch each of them is. An epoch shows every example once."""
@@ -127,18 +139,19 @@ class Supervised:
         self._orders = {e: o for e, o in getattr(self, "_orders", {}).items() if e >= epoch - 1} | {epoch: order}
         return order
 
-    def tested(self):
+    def tested(self, score=None):
         """The output for each test example, ``(examples, classes)``, and their labels."""
+        score = score or self._score
         test, scores, labels = self.examples.test, [], []
         for start in range(0, len(test), 500):
             x, y = test[np.arange(start, min(start + 500, len(test)))]
-            scores.append(self._score(self.input(x)))
+            scores.append(score(self.input(x)))
             labels.append(y)
         return np.concatenate(scores), np.concatenate(labels)
 
-    def measure(self):
-        """The metrics on the test examples."""
-        found = self.tested()
+    def measure(self, score=None):
+        """The metrics on the test examples, of their outputs or of another ``score``."""
+        found = self.tested(score)
         return {name: float(metric(*found)) for name, metric in self.metrics.items()}
 
 
@@ -226,7 +239,7 @@ class Fit(Supervised):
     def train(self, step, after):
         """Go on from a step to the last; ``after`` may stop it by an exception."""
         if step < self.steps:
-            batches = backend.fed(self.batches(step), self._batch(0, np.arange(1), np.zeros(1, int)))
+            batches = backend.fed(self.groups(step), self._batch(0, np.arange(1), np.zeros(1, int)))
             self.model.fit(batches, steps_per_epoch=self.steps - step, verbose=0, shuffle=False,
                            callbacks=_Watch(self, step, after))  # fmt: skip
         backend.averaged(self.model)  # what fit does at its end: a run that was resumed behind it needs it too
@@ -241,7 +254,10 @@ class Fit(Supervised):
         return self.mix(rng, x, y) if self.mix else (x, y)
 
     def _score(self, x):
-        return sum(weight * np.asarray(self.model.predict_on_batch(v), "float32") for weight, v in self.views(x))
+        return sum(weight * self._as_it_is(v) for weight, v in self.views(x))
+
+    def _as_it_is(self, x):
+        return np.asarray(self.model.predict_on_batch(x), "float32")
 
 
 class _Watch(keras.callbacks.CallbackList):
@@ -270,7 +286,7 @@ class _Watch(keras.callbacks.CallbackList):
         backend.synced(self.model)
         curves = {name: float(value) for name, value in self.model.get_metrics_result().items()}
         with backend.averages_tried(self.model):
-            curves |= self.run.measure()
+            curves |= self.run.measure(self.run._as_it_is)
         self.model.reset_metrics()
         self.after(self.step, curves)
 

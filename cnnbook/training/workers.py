@@ -307,8 +307,8 @@ class Share(fit.Fit):
         if self.mean([float(ended is not None)])[0]:
             raise ended or _Ended
 
-    def measure(self):
-        return super().measure() if self.rank == 0 else {}
+    def measure(self, score=None):
+        return super().measure(score) if self.rank == 0 else {}
 
 
 def _share(plan, seed, told, place, rank, addresses):
