@@ -1,6 +1,7 @@
 """The command line: ``python -m cnnbook``.
 
-Exit codes: 0 done, 1 it failed or a check does not hold, 2 it was called wrongly, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 it failed or a check does not hold, 2 it was called wrongly, 130 stopped by Ctrl-C, 143 a training
+was stopped by SIGTERM.
 """
 
 import cnnbook
@@ -80,11 +81,12 @@ def _one_of(known):
 
 def _with_keras(module):
     try:
-        return [importlib.import_module(f"cnnbook.{name}") for name in ("backend", module)][1]
+        importlib.import_module("cnnbook.backend")
     except (ImportError, ValueError) as error:  # ValueError: a backend that Keras does not know
         given = os.environ.get("KERAS_BACKEND", "tensorflow")
         _complain(f"Error: KERAS_BACKEND must be tensorflow, jax or torch, and installed, got {given!r}: {error}")
         raise typer.Exit(1) from error
+    return importlib.import_module(f"cnnbook.{module}")
 
 
 def _networks():
@@ -223,10 +225,14 @@ def convert(
 ENDINGS = (".yml", ".yaml", ".json")
 
 
-def _recipe(given):
-    """The recipe that is meant: a shipped one's name, FILE, or FILE:NAME where a file has several."""
+def _recipe(ctx: typer.Context, given):
+    """The recipe that is meant: a shipped one's name, FILE, or FILE:NAME where a file has several.
+
+    ``ctx.obj`` becomes what names it in a command.
+    """
     shipped = _recipes()
     if given in shipped:
+        ctx.obj = given
         return shipped[given]
     file, _, name = (given, "", "") if given.endswith(ENDINGS) else given.rpartition(":")
     if not file.endswith(ENDINGS):
@@ -246,6 +252,7 @@ def _recipe(given):
         raise typer.BadParameter(f"{file}: {name} is the name of a recipe of the book, whose record it would replace: "
                                  "give yours another")  # fmt: skip
     sys.path.append(str(path.resolve().parent))  # functions of your own may stand in a module beside the file
+    ctx.obj = f"{file}:{name}"
     return found[name]
 
 
@@ -259,7 +266,7 @@ def _seeds(given):
     return [int(n) for n in numbers]
 
 
-def _steps(given):
+def _count(given):
     if given is None:
         return None
     if not given.isdecimal() or len(given) > 9 or int(given) < 1:
@@ -310,6 +317,7 @@ Changes = Annotated[
     )
 )  # fmt: skip
 def train(
+    ctx: typer.Context,
     recipe: RecipeArgument,
     changes: Changes = None,
     seeds: Annotated[
@@ -318,7 +326,7 @@ def train(
     ] = None,
     steps: Annotated[
         str | None,
-        typer.Option(callback=_steps, metavar="N", help="Steps of each run.", show_default="the recipe's"),
+        typer.Option(callback=_count, metavar="N", help="Steps of each run.", show_default="the recipe's"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoints in the folder.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Throw away the checkpoints in the folder.")] = False,
@@ -330,8 +338,10 @@ def train(
         typer.Option(metavar="P", help="float32, mixed_bfloat16 or mixed_float16.", show_default="the recipe's"),
     ] = None,
     workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Several processes, by Ray: a seed each, or one seed for all of them."),
+        str | None,
+        typer.Option(
+            callback=_count, metavar="N", help="Several processes, by Ray: a seed each, or one seed for all of them."
+        ),
     ] = None,
     address: Annotated[
         str | None, typer.Option(metavar="A", help="A running Ray cluster for --workers: HOST:PORT, or auto.")
@@ -364,7 +374,8 @@ def train(
         changes["precision"] = precision
     from cnnbook import data, training
 
-    asked = {"seeds": seeds, "steps": steps, "settings": changes, "validate": validate, "out": out, "records": records}
+    asked = {"seeds": seeds, "steps": steps, "settings": changes, "validate": validate, "out": out, "records": records,
+             "called": ctx.obj}  # fmt: skip
     how = {"resume": resume, "fresh": fresh, "progress": not quiet, "tensorboard": tensorboard}
     try:
         try:
@@ -404,6 +415,8 @@ def _outcome(record):
         lines.append(f"{metric} {mean:.4f}{spread}")
     for metric, value in record.get("committee", {}).get("metrics", {}).items():
         lines.append(f"{metric} {value:.4f} as a committee")
+    if damaged := {file for run in runs for file in run.get("damaged", ())}:
+        lines.append(f"{len(damaged)} damaged files were left out, which the record names")
     if paper:
         lines.append(f"the paper: {paper['metric']} {paper['value']:.4f} ({paper['source']})")
     if record["short"]:
@@ -425,7 +438,7 @@ def show(
 
     try:
         recipe = recipe.with_settings(_changes(changes))
-        runner = recipe.runner()
+        runner = training.checked(recipe, recipe.seeds)
         known = runner.Settings
         defaults = known.check(recipe.settings_of(recipe.seeds[0]), "settings").model_dump(mode="json")
     except training.RecipeError as error:
@@ -532,7 +545,7 @@ def _record(training, given):
             name = f"{record['plan']['name']} seed {record['seed']}"
             record = {"name": name, "short": True, "runs": [record], "paper": {}}
         curves = [dict(run.get("history", {})) for run in record["runs"]]
-        return {key: record[key] for key in ("name", "short", "paper")} | {"curves": curves}
+        return {"name": str(record["name"]), "short": record["short"], "paper": dict(record["paper"]), "curves": curves}
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{given} must be a record.json or a run.json, and is neither: {error!r}") from error
 

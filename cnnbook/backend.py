@@ -5,13 +5,13 @@ notebook would store that text; so the descriptor is held while Keras loads, and
 """
 
 import contextlib
+import importlib
 import logging
 import os
 import platform
 import random
 import sys
 import tempfile
-from importlib import metadata
 
 import numpy as np
 
@@ -150,8 +150,8 @@ def averages_tried(model):
 
 def versions():
     """Versions of what a result depends on, as a dict of strings."""
-    packages = ["keras", name(), "numpy", "scipy"]
-    return {"python": platform.python_version()} | {p: metadata.version(p) for p in packages}
+    packages = ["keras", name(), "numpy", "scipy"]  # asked themselves: TensorFlow's package has several names
+    return {"python": platform.python_version()} | {p: str(importlib.import_module(p).__version__) for p in packages}
 
 
 def devices():

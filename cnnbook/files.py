@@ -1,6 +1,7 @@
 """Writing a file whole or not at all."""
 
 import contextlib
+import glob
 import os
 import tempfile
 import time
@@ -17,11 +18,11 @@ def whole(path, mode="wb", **kwargs):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name}.*"):  # of a process that was killed while it wrote
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.half"):  # of a process killed while it wrote
         with contextlib.suppress(FileNotFoundError):  # another process may be writing, or clearing up
             if time.time() - leftover.stat().st_mtime > 3600:
                 leftover.unlink()
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".half")
     try:
         with os.fdopen(handle, mode, **kwargs) as file:
             yield file

@@ -592,12 +592,12 @@ def test_a_killed_download_leaves_nothing(mnist, cache, publisher):
 
 def test_what_a_killed_writer_left_is_swept_up_later(mnist, cache):
     cache.mkdir()
-    old, new = cache / ".mnist.npz.old", cache / ".mnist.npz.new"
+    old, new = cache / ".mnist.npz.old.half", cache / ".mnist.npz.new.half"
     old.touch()
     new.touch()
     os.utime(old, (0, 0))
     data.fetch("mnist")
-    assert left_in(cache) == [".mnist.npz.new", "mnist.npz"]  # the new one may be another process at work
+    assert left_in(cache) == [".mnist.npz.new.half", "mnist.npz"]  # the new one may be another process at work
 
 
 def test_a_terminal_gets_a_progress_bar(mnist, publisher):

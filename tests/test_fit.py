@@ -314,12 +314,35 @@ def test_the_points_of_the_curves_are_of_images_as_they_are():
 
 def test_batches_are_handed_over_in_groups_that_change_none_of_them():
     run = made()
-    assert fit.TOGETHER // run.batch_size > 1  # or nothing is grouped
+    assert len(next(iter(run.groups()))[0]) > 1  # or nothing is grouped
     whole = [run._batch(n, *run._places(n)) for n in range(7)]
     for start in (0, 1, 3):
         for (x, y), (x_alone, y_alone) in zip(some(run, 7 - start, start), whole[start:], strict=True):
             np.testing.assert_array_equal(x, x_alone)
             np.testing.assert_array_equal(y, y_alone)
+
+
+def test_a_group_is_no_larger_than_it_must_be(monkeypatch):
+    """Large images in large batches: several at once, for each thread, would fill the memory."""
+    run = made()
+    one = sum(part.nbytes for part in run._batch(0, *run._places(0)))
+    for room, count in ((one - 1, 1), (3 * one, 3)):
+        monkeypatch.setattr(fit, "TOGETHER", room)
+        assert len(next(iter(run.groups()))[0]) == count
+
+
+def unfit(rng, images):
+    return images + np.zeros((1, 3, 5, 1))
+
+
+def test_what_cannot_be_before_the_first_step_is_said_in_a_line():
+    with pytest.raises(RecipeError, match="settings: the first image cannot be made into a batch: operands"):
+        made({"augment": [f"{HERE}.unfit"]})
+    for name in ("loss", "step"):
+        with pytest.raises(RecipeError, match=f"settings.metrics must have names of their own: {name} is a curve's"):
+            made({"metrics": {name: f"{HERE}.first_score"}})
+    with pytest.raises(RecipeError, match=r"settings.loss must be a dotted name, or a mapping with one under `of`"):
+        made({"loss": {"from_logits": True}})
 
 
 def first_filters(model, images):
@@ -423,6 +446,7 @@ def test_validating_a_held_out_set_takes_the_last_sixth_of_what_is_trained_on():
         ({"name": "digits", "holdout": 3}, "data.holdout is not known; allowed: .*Nearest: hold_out"),
         ({"name": "digits", "hold_out": 1437}, "from 1 to 1,436, got 1437"),
         ({"name": "digits", "hold_out": 0}, "data.hold_out: .*got 0"),
+        ({"name": "digits", "test_images": 0}, "data must have hold_out beside test_images: 0"),
         ({"name": "digits", "test_images": -1}, "data.test_images: .*got -1"),
         ({"folder": "mine"}, "data must have one of test_folder and hold_out beside folder"),
         ({"folder": "mine", "test_folder": "ours", "hold_out": 3}, "must have one of test_folder and hold_out"),

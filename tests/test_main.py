@@ -128,6 +128,7 @@ def test_version():
         (["train", "lenet5-mnist", "--steps", "9" * 5000], ["'--steps'", "at least 1"]),
         (["train", "lenet5-mnist", "--seeds", "9" * 5000], ["'--seeds'", "2**32 - 1"]),
         (["train", "lenet5-mnist", "--steps", "many"], ["'--steps'", "at least 1", "got 'many'"]),
+        (["train", "lenet5-mnist", "--workers", "0"], ["'--workers'", "at least 1", "got '0'"]),
         (["train", "lenet5-mnist", "--resume", "--fresh"], ["--resume", "--fresh", "one of them"]),
         (["train", "lenet5-mnist", "--epochs", "2"], ["'--epochs'", "use --steps", "show RECIPE"]),
         (["train", "lenet5-mnist", "--folder", "x"], ["'--folder'", "use --out"]),
@@ -148,7 +149,13 @@ def test_version():
         (["train", "dbn-mnist-backprop", "--steps", "10800"], ["at least 10801, got 10800", "3 machines"]),
         (["train", "dbn-mnist", "--steps", "59", "--fresh"], ["at least 36000, got 59"]),
         (["train", "mine.yml"], ["'RECIPE'", "mine.yml cannot be read", "No such file"]),
+        (["train", "tiny", "--set", "data.hold_out=2000"], ["tiny.data: count must be", "from 1 to 1,436, got 2000"]),
+        (["train", "tiny", "--set", "loss.of=3"], ["settings.loss must be a dotted name, or a mapping with one under `of`", "got {'of': 3}"]),
+        (["train", "tiny", "--steps", "3", "--set", "steps=4"], ["steps must be given once, got 3 and", "4"]),
+        (["train", "tiny", "--set", "augment=[3]", "--set", "augment.0.pad=1"], ["augment.0.pad cannot be set"]),
         (["show", "lenet5-mnits"], ["'RECIPE'", "got 'lenet5-mnits'", "Nearest: lenet5-mnist"]),
+        (["show", "tiny", "--set", "optimizer.lerning_rate=0.1"], ["settings.optimizer", "Nearest: learning_rate"]),
+        (["show", "tiny", "--set", "data.name=mnits"], ["data", "one of digits, mnist,", "'mnits'"]),
         (["plot"], ["RECORD"]),
         (["plot", "lenet5-mnist", "--out", "curves.txt"], ["'--out'", "must end in .png or .svg, got 'curves.txt'"]),
         (["data", "fetch", "mnits"], ["'NAME", "must be one of digits, mnist,", "got 'mnits'", "Nearest: mnist"]),
@@ -285,6 +292,12 @@ def test_a_committee_is_reported():
     assert program._outcome(record) == "c: test_error 0.2500; test_error 0.1250 as a committee"
 
 
+def test_damaged_files_are_counted():
+    runs = [{"metrics": {"test_error": 0.25}, "damaged": damaged} for damaged in (["a", "b"], ["b"])]
+    record = {"name": "d", "short": False, "paper": {}, "runs": runs}
+    assert program._outcome(record).endswith("; 2 damaged files were left out, which the record names")
+
+
 def test_training_that_fails_ends_with_its_message(recipe, tmp_path):
     (tmp_path / "runs").write_text("a file in the folder's place")
     code, _, errors = call("train", "tiny")
@@ -301,6 +314,12 @@ def test_a_backend_that_is_none_is_named(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "bogus")
     shown, errors = process("list").communicate(timeout=180)
     assert shown == "" and errors.splitlines()[-1].startswith("Error: KERAS_BACKEND must be tensorflow, jax or torch")
+
+
+def test_a_module_that_is_missing_is_no_backends_fault(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cnnbook.recipes", None)
+    with pytest.raises(ImportError, match=r"cnnbook\.recipes"):
+        call("show", "lenet5-mnist")
 
 
 def test_a_terminal_without_the_sign_of_a_size_shows_the_table(monkeypatch):
@@ -343,7 +362,10 @@ def test_a_file_of_ones_own_is_trained(tmp_path):
     one.write_text(json.dumps({"first": own, "second": parts(seeds=[6])}), encoding="utf-8")
     code, _, errors = call("train", f"{one}:first", "--quiet")
     assert (code, errors) == (0, "")
-    assert [run["seed"] for run in training.read_record("first", "records")["runs"]] == [5]
+    made = training.read_record("first", "records")
+    assert [run["seed"] for run in made["runs"]] == [5]
+    assert made["command"] == f"python -m cnnbook train {one}:first"
+    assert call(*made["command"].split()[3:], "--resume", "--quiet")[0] == 0  # it is a command that makes the record
     one.write_text(json.dumps({"name": "third", **parts(seeds=[7])}), encoding="utf-8")
     assert call("show", str(one), "--json")[0] == 0
     assert json.loads(call("show", str(one), "--json")[1])["name"] == "third"
@@ -356,6 +378,8 @@ def test_a_file_of_ones_own_is_trained(tmp_path):
     ("own.yml", {"a": {"steps": 3, "every": 1}, "b": {"steps": 3, "every": 1}}, "recipes: own.yml:a, own.yml:b"),
     ("own.yml:c", {"a": {"steps": 3, "every": 1}}, "must be one of a, got 'c'"),
     ("own.yml", {"lenet5-mnist": {"steps": 3, "every": 1}}, "lenet5-mnist is the name of a recipe of the book"),
+    ("own.yml", {"mine": {"name": "lenet5-mnist", "steps": 3, "every": 1}}, "mine.name must be the name that"),
+    ("own.yml", {"a": {"steps": 3, "every": 1, "run": "math.pi"}}, "a.run must be a class that trains"),
 ])  # fmt: skip
 def test_a_file_that_is_no_recipe_is_refused(given, content, told, tmp_path):
     (tmp_path / "own.yml").write_text(json.dumps(content), encoding="utf-8")
@@ -454,6 +478,7 @@ def test_plot_needs_no_display(record, tmp_path, monkeypatch):
      "against steps that its seeds share"),
     ({"runs": None}, ["made"], "made must be a record.json or a run.json"),
     ({"runs": []}, ["made"], "made has no curves"),
+    ({"paper": None}, ["made"], "made must be a record.json or a run.json"),
 ])  # fmt: skip
 def test_plot_says_what_is_wrong(change, words, told, record, tmp_path):
     (tmp_path / "records" / "made.json").write_text(json.dumps(record | change), encoding="utf-8")

@@ -46,10 +46,30 @@ def test_a_number_with_an_exponent_is_a_number(tmp_path):
     assert recipe.read(path)["mine"].settings == {"rate": 0.001, "other": -2000.0, "name": "e3"}
 
 
+def test_json_of_every_form_is_read(tmp_path):
+    """Indented by tabs, behind a byte-order mark, with a character that JSON writes as two."""
+    path = tmp_path / "mine.json"
+    plain = {"steps": 3, "every": 3, "description": "a \N{DOG FACE}"}
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(plain, indent="\t").encode())
+    assert recipe.read(path)["mine"].description == plain["description"]
+
+
+def test_what_a_recipe_merges_may_be_written_over(tmp_path):
+    path = tmp_path / "mine.yml"
+    path.write_text("one: &one {steps: 3, every: 3, settings: &its {a: 1}}\n"
+                    "two: {<<: *one, steps: 4, settings: {<<: *its, a: 2}}\n")  # fmt: skip
+    assert [(one.steps, one.settings) for one in recipe.read(path).values()] == [(3, {"a": 1}), (4, {"a": 2})]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("{", "cannot be read as a recipe"),
+        ("steps: 3\nevery: 3\n\tseeds: [0]", r"cannot be read as a recipe: it is no YAML: (.|\n)*'.t'(.|\n)*line 3"),
+        ("steps: 3\nevery: 3\nsteps: 4", "cannot be read as a recipe: steps stands twice in one mapping"),
+        ('{"steps": 3, "every": 3, "settings": {"rate": 1, "rate": 2}}', "rate stands twice in one mapping"),
+        ("one: {steps: 3, every: 3, name: two}", "one.name must be the name that the recipe stands under, got 'two'"),
+        ("name: mine\nevery: 3", "^mine.steps is missing$"),
         ("", "must hold a mapping of names to values"),
         ("- 1", "must hold a mapping"),
         ("steps: 3\nevery: 3\nsettings: {day: 2026-01-01}", "must hold what JSON can say"),
@@ -126,6 +146,10 @@ def test_a_bare_name_gets_its_first_argument():
     bare = SMALL.with_settings({"loss": "keras.losses.SparseCategoricalCrossentropy"})
     new = bare.with_settings({"loss.from_logits": True})
     assert new.settings["loss"] == {"of": "keras.losses.SparseCategoricalCrossentropy", "from_logits": True}
+    own = SMALL.with_settings({"prepare": "small_recipe.dimmed", "prepare.factor": 0.5})
+    assert own.settings["prepare"] == {"of": "small_recipe.dimmed", "factor": 0.5}  # a function of your own, too
+    listed = SMALL.with_settings({"augment": ["cnnbook.data.augment.pad_crop"], "augment.0.pad": 2})
+    assert listed.settings["augment"] == [{"of": "cnnbook.data.augment.pad_crop", "pad": 2}]
 
 
 @pytest.mark.parametrize(
@@ -134,6 +158,7 @@ def test_a_bare_name_gets_its_first_argument():
         ({"batch_size.deep": 1}, "batch_size.deep cannot be set: settings.batch_size is 32"),
         ({"augment.1.shift": 1}, "augment.1.shift cannot be set: 1 must be a number from 0 to 0"),
         ({"augment.first": 1}, "augment.first cannot be set: first must be a number from 0 to 0"),
+        ({"curves": ["loss"], "curves.0.name": "a"}, "curves.0.name cannot be set: settings.curves.0 is 'loss'"),
         ({"steps.deep": 1}, "steps.deep cannot be set: steps is 225"),
         ({"every": 1.5}, "small.every: .*got 1.5"),
     ],
@@ -148,6 +173,7 @@ def test_what_cannot_be_set_is_named(changes, words):
     [
         ({"batchsize": 8}, "small.settings.batchsize is not known; allowed: network, loss, .*Nearest: batch_size"),
         ({"batch_size": 0}, "small.settings.batch_size: .*greater than or equal to 1, got 0"),
+        ({"optimizer": 3}, "^small.settings.optimizer: .*string, got 3\nsmall.settings.optimizer: .*dictionary, got 3"),
         ({"batch_size": "8"}, "small.settings.batch_size: .*integer, got '8'"),
         ({"precision": "float8"}, "precision: .*'float32', 'mixed_bfloat16' or 'mixed_float16', got 'float8'"),
         ({"mix": {"of": "cnnbook.data.augment.mixup", "alpha": 1}}, "needs one_hot: true beside mix"),
@@ -170,6 +196,12 @@ def test_settings_of_a_seed():
 @pytest.mark.parametrize("name", ["cnnbook.training.fit.Fitt", "fit", "", "no.such.module", "cnnbook."])
 def test_a_run_that_is_not_there_is_named(name):
     with pytest.raises(RecipeError, match=r"small.run must be the dotted name of something that can be import"):
+        SMALL.changed(run=name).runner()
+
+
+@pytest.mark.parametrize("name", ["math.pi", "keras.Model", "small_recipe.network"])
+def test_a_run_that_cannot_train_is_named(name):
+    with pytest.raises(RecipeError, match=rf"small.run must be a class that trains, .*; {name} has no Settings, val"):
         SMALL.changed(run=name).runner()
 
 

@@ -112,7 +112,8 @@ def test_records_are_made_in_order_and_a_stop_is_gone_on_from(place, inside, cap
     assert said.index("quick: about") < said.index("long: about")  # the one that is soonest done stands first
     assert re.search(r"quick: about .* \(by its first steps\); missing", said)
     quick = place / "records" / "quick.json"
-    assert json.loads(quick.read_text(encoding="utf-8"))["short"] is False
+    record = json.loads(quick.read_text(encoding="utf-8"))
+    assert record["short"] is False and record["command"] == "python -m cnnbook train mine.yml:quick"
     assert not (place / "records" / "long.json").exists() and list(place.glob("runs/long/seed-0/step-*.npz"))
     assert "[10, 20]" in (place / "chapters" / "one.ipynb").read_text(encoding="utf-8")  # executed again
     assert set((place / "nice.txt").read_text(encoding="utf-8").split()) == {"4"}
@@ -156,6 +157,61 @@ def test_runs_that_a_process_trains_in_are_not_moved(tmp_path):
     with filelock.FileLock(tmp_path / "quick" / "seed-0" / "lock"), pytest.raises(filelock.Timeout):
         tool.set_aside(recipe, tmp_path)
     assert tool.set_aside(recipe, tmp_path) == tmp_path / "quick.before-1" and not (tmp_path / "quick").exists()
+
+
+def test_what_an_ended_run_says_counts_without_its_checkpoints(tmp_path):
+    """Seeds may come from other machines as run.json alone."""
+    recipe = training.Recipe.check({"name": "quick"} | parts() | {"seeds": [0, 1]}, "quick")
+    plan = recipe.plain() | {"settings": recipe.settings_of(0)}
+    folder = tmp_path / "quick" / "seed-1"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"plan": plan, "seconds": 60.0}), encoding="utf-8")
+    assert tool.estimate(recipe, tmp_path, tmp_path) == (60.0, "by its checkpoints, 50% done")
+    assert not tool._strange(recipe, tmp_path)
+    other = recipe.with_settings({"batch_size": 32})
+    assert tool._strange(other, tmp_path) and tool.estimate(other, tmp_path, tmp_path) == (None, "unknown")
+
+
+def test_chapters_that_a_stop_left_are_executed_by_the_next_call(place, inside, monkeypatch, capsys):
+    recipe = training.Recipe.check({"name": "quick"} | parts(), "quick")
+    called, ends = [], iter([(0, None), (-15, signal.SIGTERM), (1, None), (0, None)])
+
+    def child(words):
+        called.append(words[3] if "cnnbook" in words else Path(words[1]).name)
+        (place / "records").mkdir(exist_ok=True)
+        made = {"short": False, "recipe": records.depends_on(recipe)}
+        (place / "records" / "quick.json").write_text(json.dumps(made), encoding="utf-8")
+        return next(ends)
+
+    monkeypatch.setattr(tool, "_child", child)
+    monkeypatch.setattr(tool, "estimate", lambda *given: (1.0, "told"))
+    assert inside("--only", "quick") == 128 + signal.SIGTERM and called == ["train", "notebooks.py"]
+    for code, words in ((1, "Not done: chapters of quick"), (0, "")):
+        assert inside("--only", "quick") == code and called.pop() == "notebooks.py"
+        shown = capsys.readouterr()
+        assert "quick: the chapters that read its record are still to be executed" in shown.out and words in shown.err
+    assert inside("--only", "quick") == 0 and called == ["train", "notebooks.py"]
+    assert capsys.readouterr().out == "Every record stands: none is missing, and no recipe changed.\n"
+
+
+@pytest.mark.parametrize(("number", "passed"), [(signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP, signal.SIGTERM)])
+def test_a_signal_that_comes_while_a_training_is_started_reaches_it(monkeypatch, number, passed):
+    usual, heard = subprocess.Popen, []
+
+    def popen(*given, **names):
+        child = usual(*given, **names)
+        os.kill(os.getpid(), number)
+        return child
+
+    before = signal.signal(number, lambda *_: heard.append(number))
+    try:
+        monkeypatch.setattr(subprocess, "Popen", popen)
+        assert tool._child([sys.executable, "-c", "import time; time.sleep(20)"]) == (-passed, number)
+        assert heard == []
+        signal.signal(number, signal.SIG_IGN)  # as nohup does
+        assert tool._child([sys.executable, "-c", ""]) == (0, None)
+    finally:
+        signal.signal(number, before)
 
 
 @pytest.mark.parametrize(("words", "told"), [

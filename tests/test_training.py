@@ -1,12 +1,15 @@
 """training: a run and its checkpoints, resuming after every kind of end, and the record that is made of it."""
 
 from cnnbook import backend, data, training
+from cnnbook.files import whole
 from cnnbook.training import fit, record, run
+from cnnbook.training import recipe as recipe_parts
 
 import contextlib
 import dataclasses
 import errno
 import hashlib
+import io
 import json
 import os
 import random
@@ -45,7 +48,14 @@ CASES = {
                       "use_ema": True, "ema_overwrite_frequency": 5, "global_clipnorm": 1.0},
         "views": "cnnbook.data.augment.mirrored",
     },
+    "weights in bfloat16": {"network": f"{HERE}.halved"},
 }  # fmt: skip
+
+
+def halved():
+    """A network whose weights themselves are bfloat16, which NumPy's files know as bytes alone."""
+    layers = [keras.layers.Flatten(), keras.layers.Dense(10, dtype="bfloat16")]
+    return keras.Sequential([keras.Input((8, 8, 1)), *layers])
 
 
 def train(folder, recipe=QUICK, **how):
@@ -255,6 +265,15 @@ def test_every_damage_is_noticed(copy, learner, change):
         there._restored(learner)
 
 
+def test_a_lack_of_memory_is_no_damage(copy, learner, monkeypatch):
+    def full(*given, **names):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "load", full)
+    with pytest.raises(MemoryError):
+        one_run(copy)._restored(learner)
+
+
 @pytest.mark.parametrize("note", ["[1]", '{"step": 1}', '{"plan": {}}', "no JSON", None])
 def test_a_checkpoint_with_a_damaged_note_is_damaged(copy, learner, note):
     there = one_run(copy)
@@ -294,11 +313,34 @@ def test_two_checkpoints_are_kept_and_a_damaged_later_one_is_not_counted(copy, l
         assert names() == kept
 
 
-def test_half_a_checkpoint_that_a_killed_process_left_is_cleared_away(copy):
-    half = copy / "small" / "seed-3" / ".step-000000024.npz.abcd"
+@pytest.mark.parametrize("name", ["step-000000024.npz", "run.json", "scores.npz"])
+def test_half_a_file_that_a_killed_process_left_is_cleared_away(copy, name):
+    half = copy / "small" / "seed-3" / f".{name}.abcd"
     half.write_bytes(b"half")
     train(copy, resume=True)
     assert not half.exists()
+
+
+def test_a_file_that_is_written_whole_clears_away_its_own_halves_alone(tmp_path):
+    ours, theirs = tmp_path / ".a[1].json.abcd1234.half", [".a[1].json.swp", ".a1.json.abcd1234.half", ".a[1].json"]
+    for path in (ours, *(tmp_path / name for name in theirs)):
+        path.touch()
+        os.utime(path, (0, 0))  # long ago
+    with whole(tmp_path / "a[1].json", "w") as file:
+        file.write("whole")
+        assert not ours.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"a[1].json", *theirs}  # an editor's among them
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"plan": 3}', '{"plan": {"name"'])
+def test_a_damaged_summary_is_named_and_can_be_made_again(copy, unbroken, content):
+    ended = one_run(copy).ended
+    ended.write_text(content)
+    with pytest.raises(training.TrainingError, match=r"run.json is damaged \(.*\): take it away, and --resume"):
+        train(copy, resume=True)
+    ended.unlink()
+    train(copy, resume=True)
+    assert differences(copy, unbroken.path.parent) == []
 
 
 class Forgetful(fit.Fit):
@@ -677,6 +719,75 @@ def test_a_committee_averages_what_finished_runs_kept(tmp_path):
         plan.record(DIGITS)
 
 
+@pytest.mark.parametrize("harmed", [None, b"damaged"])
+def test_a_committee_whose_member_lacks_its_outputs_is_named(tmp_path, harmed):
+    recipe = COMMITTEE.changed(steps=2, every=2)
+    made = training.train(recipe, out=tmp_path, records=tmp_path).record
+    scores = tmp_path / "small" / "seed-1" / "scores.npz"
+    scores.unlink() if harmed is None else scores.write_bytes(harmed)
+    with pytest.raises(training.TrainingError, match=r"seed-1.scores.npz, .* cannot be read \(.*take run.json beside"):
+        training.train(recipe, out=tmp_path, records=tmp_path, resume=True)
+    scores.with_name("run.json").unlink()
+    again = training.train(recipe, out=tmp_path, records=tmp_path, resume=True).record
+    assert again["committee"] == made["committee"]
+
+
+class Walk:
+    """A run of another kind: no network, no data."""
+
+    class Settings(recipe_parts.Strict):
+        stride: float
+
+    def __init__(self, settings, examples, steps, every, seed):
+        self.stride, self.steps, self.every, self.place = settings["stride"], steps, every, np.array(float(seed))
+
+    load = staticmethod(lambda data, validate: None)
+
+    def values(self):
+        return [self.place]
+
+    def assign(self, values):
+        (self.place,) = values
+
+    def train(self, step, after):
+        for n in range(step + 1, self.steps + 1):
+            self.place = self.place + self.stride
+            after(n, {"place": np.float32(self.place)} if n % self.every == 0 else None)
+
+    def measure(self):
+        return {"place": np.float32(self.place)}
+
+
+def test_a_run_of_another_kind_without_data_becomes_a_record(tmp_path):
+    recipe = training.Recipe.check({"name": "walk", "run": f"{HERE}.Walk", "settings": {"stride": 0.5}, "steps": 6,
+                                    "every": 3, "seeds": [0, 1]}, "walk")  # fmt: skip
+    made = training.train(recipe, out=tmp_path, records=tmp_path).record
+    assert made["data"] == {"name": None, "split": None, "sha256": None}
+    assert [one["metrics"] for one in made["runs"]] == [{"place": 3.0}, {"place": 4.0}]
+    assert made["runs"][1]["history"] == {"step": [3, 6], "place": [2.5, 4.0]}
+    assert told(training.train(recipe, out=tmp_path, records=tmp_path, resume=True).record) == told(made)
+    with pytest.raises(training.RecipeError, match=r"walk.settings.strid is not known; allowed: stride"):
+        training.prepared(recipe, settings={"strid": 1}, out=tmp_path, records=tmp_path)
+
+
+def test_the_commit_is_the_packages_own(tmp_path, monkeypatch):
+    package = tmp_path / "venv" / "cnnbook"
+    (package / "training").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    git = lambda *words: subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=tmp_path,
+                                        check=True, capture_output=True)  # fmt: skip
+    git("init")
+    (tmp_path / "theirs.txt").touch()
+    git("add", "theirs.txt")
+    git("commit", "-m", "another project's")
+    monkeypatch.setattr(run, "__file__", str(package / "training" / "run.py"))
+    monkeypatch.setenv("CNNBOOK_COMMIT", "told")
+    assert run._commit.__wrapped__() == "told"  # not that of the project that the package is installed in
+    git("add", "venv")
+    git("commit", "-m", "its own")
+    assert run._commit.__wrapped__() not in ("told", None)
+
+
 def test_the_record_says_where_each_step_was_made(tmp_path, monkeypatch):
     recipe = QUICK.changed(steps=2, every=1, seeds=[0])
     first = training.train(recipe, out=tmp_path, records=tmp_path).record
@@ -715,6 +826,8 @@ def test_a_short_record_names_its_own_command_and_has_a_folder_of_its_own(tmp_pa
     again = lambda **how: training.prepared(QUICK, out=tmp_path, records=tmp_path, **how).home
     assert len({again(steps=2), again(steps=3), again(settings={"every": 2}), again(), again(validate=True)}) == 5
     assert again(settings={"batch_size": 32}) == again()  # it is the recipe's
+    named = training.prepared(QUICK, out=tmp_path, records=tmp_path, called="my own.yml:small")
+    assert named.command == "python -m cnnbook train 'my own.yml:small'"
 
 
 def test_a_record_that_is_not_there_or_not_whole_is_named(tmp_path):
@@ -739,6 +852,34 @@ def test_it_is_silent_without_a_terminal_unless_asked(tmp_path, capfd):
     assert "test error 0." in lines[1]
 
 
+def test_lines_that_nobody_reads_stop_no_training(tmp_path, monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", closefd=False) as gone:
+        monkeypatch.setattr(sys, "stdout", gone)
+        found = train(tmp_path, QUICK.changed(steps=2, every=1), progress=True)
+        monkeypatch.undo()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), writer)  # nothing is left to be written as it is closed
+    assert found.record["runs"][0]["history"]["step"] == [1, 2]
+
+
+def test_a_bar_keeps_the_metrics_in_sight_between_two_points(tmp_path, monkeypatch):
+    shown = []
+
+    class Bar(run.tqdm):
+        def __init__(self, **given):
+            super().__init__(**given | {"disable": False, "file": io.StringIO()})
+
+        def update(self, n=1):
+            shown.append(self.postfix)
+
+    monkeypatch.setattr(run, "tqdm", Bar)
+    monkeypatch.setattr(fit, "LOOK", 1)
+    train(tmp_path, QUICK.changed(steps=4, every=2))
+    assert "test_error" not in shown[1]
+    assert "loss=" in shown[3] and "test_error=0." in shown[3]  # a step behind the first point
+
+
 def test_curves_go_to_tensorboard_or_a_line_says_what_is_missing(tmp_path, monkeypatch):
     recipe = QUICK.changed(steps=2, every=1)
     try:
@@ -761,6 +902,7 @@ def test_curves_go_to_tensorboard_or_a_line_says_what_is_missing(tmp_path, monke
         ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
         ({"steps": True}, "steps must be"),
         ({"steps": 1.5}, "steps must be"),
+        ({"steps": 3, "settings": {"steps": 4}}, "steps must be given once, got 3 and, among the settings, 4"),
         ({"seeds": []}, "seeds must be"),
         ({"seeds": [1, 1]}, "seeds must be different"),
         ({"seeds": [-1]}, "seeds must be"),
@@ -817,9 +959,20 @@ def test_weights_are_kept_beside_the_record_and_given_to_a_model(tmp_path, monke
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(v), value.astype("float16").astype(value.dtype))
     with pytest.raises(ValueError, match="model must be the network of small"):
         training.load_weights(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), "small", kept.parent.parent)
+    for file in (tmp_path / "small" / f"seed-{SEED}").glob("step-*.npz"):  # the model is gone, the weights are not
+        file.rename(tmp_path / file.name)
+    again = training.train(one, out=tmp_path, records=tmp_path / "records", resume=True)
+    assert again.models == [None] and again.record["weights"] == found.record["weights"]
+    with pytest.warns(UserWarning, match="small.json keeps no weights: the model of seed 3 is not here"):
+        other = training.train(one, out=tmp_path, records=tmp_path / "others", resume=True)
+    assert "weights" not in other.record
+    for file in tmp_path.glob("step-*.npz"):
+        file.rename(tmp_path / "small" / f"seed-{SEED}" / file.name)
     kept.write_bytes(kept.read_bytes()[:-1])
     with pytest.raises(ValueError, match="is not what the record small was made with"):
         training.load_weights(model, "small", tmp_path / "records")
     monkeypatch.setattr(training.record, "MOST", 100)
-    with pytest.raises(training.TrainingError, match=r"the weights take .* bytes, 100 are allowed"):
+    with pytest.raises(training.TrainingError, match=r"the weights take .* bytes, 100 are allowed; .*weights: false"):
         training.train(one, out=tmp_path, records=tmp_path / "records", resume=True)
+    with pytest.raises(training.TrainingError, match=r"weights above 65,504 cannot be kept .*, as in big;"):
+        record._weights_kept({"small": np.ones(2), "big": np.array([1.0, 7e4])}, tmp_path / "big.npz", "--records")

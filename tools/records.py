@@ -8,7 +8,8 @@
 
 It works at the lowest priority (nice 19), and may be stopped at any time, by Ctrl-C, SIGTERM or a crash: the same
 command goes on from the checkpoints in runs/. Each record is trained in a process of its own, so that a change of the
-code meanwhile is in the next one. When a record is done, the chapters that read it are executed again.
+code meanwhile is in the next one. When a record is done, the chapters that read it are executed again; a stop before
+they are done is made up for by the next call.
 
 How long a record takes is told by its checkpoints, or by an older record; where there is neither, its first steps are
 timed. What would take more than two days on a machine without an accelerator is left out, unless --all is given.
@@ -33,6 +34,7 @@ import filelock
 ROOT = Path(__file__).resolve().parent.parent
 TOO_LONG = 48 * 3600  # seconds on a machine without an accelerator
 TIMED = 10.0  # seconds of the first steps, to tell how long the rest takes
+OWED = "chapters"  # this file is in a recipe's folder in runs/ until the chapters that read its record are executed
 
 
 def why(recipe, records):
@@ -62,29 +64,29 @@ def _changes(there, here, where=""):
         yield where or "recipe"
 
 
-def progress(recipe, home):
-    """``(steps done, seconds they took)`` over all seeds of a recipe, from its folder in runs/."""
+def standing(recipe, runs):
+    """For each seed that has been begun where it stands, ``(seed, plan, steps done, seconds they took)``."""
     import numpy as np
 
-    steps = seconds = 0
-    for folder in (Path(home) / f"seed-{seed}" for seed in recipe.seeds):
+    for seed in recipe.seeds:
+        folder = Path(runs) / recipe.name / f"seed-{seed}"
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            ended = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+            yield seed, ended["plan"], ended["plan"]["steps"], ended["seconds"]
+            continue
         for path in sorted(folder.glob("step-*.npz"), reverse=True):
-            try:
+            with contextlib.suppress(Exception):  # a damaged file makes NumPy raise almost anything; the run tells it
                 with np.load(path, allow_pickle=False) as file:
                     note = json.loads(str(file["note"]))
-                steps, seconds = steps + note["step"], seconds + note["seconds"]
-            except Exception as problem:  # a damaged file makes NumPy raise almost anything; the run itself tells of it
-                print(f"{path} cannot be read ({problem})", file=sys.stderr)
-                continue
-            break
-    return steps, seconds
+                yield seed, note["plan"], note["step"], note["seconds"]
+                break
 
 
 def estimate(recipe, runs, records):
     """``(seconds left, where that is from)``, the seconds None where nothing tells them."""
-    total = recipe.steps * len(recipe.seeds)
-    steps, seconds = progress(recipe, Path(runs) / recipe.name) if not _strange(recipe, runs) else (0, 0)
-    if steps and seconds:
+    total, stands = recipe.steps * len(recipe.seeds), list(standing(recipe, runs))
+    steps, seconds = (sum(each[i] for each in stands) for i in (2, 3))
+    if steps and seconds and not _strange(recipe, runs):
         return (total - steps) * seconds / steps, f"by its checkpoints, {steps / total:.0%} done"
     path = Path(records) / f"{recipe.name}.json"
     try:
@@ -104,7 +106,7 @@ def timed(recipe):
     from cnnbook.training import fit
 
     runner = recipe.runner()
-    examples = getattr(runner, "load", fit.load)(recipe.data)
+    examples = getattr(runner, "load", fit.load)(recipe.data, False)
     learner = runner(recipe.settings_of(recipe.seeds[0]), examples, recipe.steps, recipe.every, recipe.seeds[0])
     at = []
 
@@ -137,19 +139,10 @@ def _apart(function, *given):
 
 def _strange(recipe, runs):
     """Whether the runs in the recipe's folder were made under other settings than it has now."""
-    import numpy as np
-
-    for seed in recipe.seeds:
-        for path in sorted((Path(runs) / recipe.name / f"seed-{seed}").glob("step-*.npz"), reverse=True):
-            try:
-                with np.load(path, allow_pickle=False) as file:
-                    plan = json.loads(str(file["note"]))["plan"]
-            except Exception:  # as above
-                continue
-            plain = recipe.plain() | {"settings": recipe.settings_of(seed)}
-            if any(plan.get(key) != plain[key] for key in ("run", "data", "steps", "every", "settings")):
-                return True
-            break
+    for seed, plan, *_ in standing(recipe, runs):
+        plain = recipe.plain() | {"settings": recipe.settings_of(seed)}
+        if any(plan.get(key) != plain[key] for key in ("run", "data", "steps", "every", "settings")):
+            return True
     return False
 
 
@@ -186,16 +179,23 @@ def in_words(seconds):
 
 
 def _child(words):
-    """Run a command in a group of its own and pass on SIGINT and SIGTERM; returns (exit status, the signal or None)."""
-    came = []
-    child = subprocess.Popen(words, process_group=0)
+    """Run a command in a group of its own and pass on what stops this one; returns (exit status, the signal or None).
 
-    def pass_on(number, frame):
+    A terminal that is closed (SIGHUP) is SIGTERM to the command, which then saves. What is ignored (nohup) stays so.
+    """
+    came, child = [], None
+
+    def pass_on(number, frame=None):
         came.append(number)
-        child.send_signal(number)
+        if child:
+            child.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, pass_on) for number in heard}
     try:
+        child = subprocess.Popen(words, process_group=0)
+        if came:  # while it was being started
+            pass_on(came[0])
         return child.wait(), (came or [None])[0]
     finally:
         for number, handler in before.items():
@@ -231,7 +231,10 @@ def main(arguments=None):
         parser.error(f"--only must name recipes, of {', '.join(known)}; got {', '.join(unknown)}")
 
     left = {name: reason for name in names if (reason := why(known[name], options.records))}
-    if not left:
+    owed = [name for name in names if name not in left and (options.runs / name / OWED).exists()]
+    for name in owed:
+        print(f"{name}: the chapters that read its record are still to be executed", flush=True)
+    if not left and not owed:
         print("Every record stands: none is missing, and no recipe changed.")
         return 0
     told = {name: estimate(known[name], options.runs, options.records) for name in left}
@@ -245,37 +248,45 @@ def main(arguments=None):
     quickest = sorted(left, key=lambda name: (told[name][0] is None, told[name][0]))
     free = options.all or all((told[name][0] or 0) <= TOO_LONG for name in left) or bool(_apart(_accelerators))
     chosen = [name for name in quickest if free or (told[name][0] or 0) <= TOO_LONG]
-    print("To be made, in this order:")
+    if left:
+        print("To be made, in this order:")
     for name in quickest:
         out = "" if name in chosen else "; LEFT OUT, too long without an accelerator: ALL=1 (--all) makes it"
         print(f"  {name}: {in_words(told[name][0])} ({told[name][1]}); {left[name]}{out}")
     known_seconds = [told[name][0] for name in chosen if told[name][0] is not None]
     more = " and what is unknown" if len(known_seconds) < len(chosen) else ""
-    print(f"Together: {in_words(sum(known_seconds)) if known_seconds else 'unknown'}"
-          f"{more if known_seconds else ''}.", flush=True)  # fmt: skip
+    if left:
+        print(f"Together: {in_words(sum(known_seconds)) if known_seconds else 'unknown'}"
+              f"{more if known_seconds else ''}.", flush=True)  # fmt: skip
     if options.dry_run:
         return 0
 
     failed = []
-    for name in chosen:
-        if _strange(known[name], options.runs):
+    for name in [*owed, *chosen]:
+        mark, status, stopped = options.runs / name / OWED, 0, None
+        if name in left:
             try:
-                aside = set_aside(known[name], options.runs)
+                if _strange(known[name], options.runs):
+                    aside = set_aside(known[name], options.runs)
+                    print(f"{name}: runs under other settings are moved to {aside}", flush=True)
+                mark.parent.mkdir(parents=True, exist_ok=True)
+                mark.touch()
             except OSError as problem:  # it is being trained in, or the folder cannot be written
                 print(f"{name}: its folder in {options.runs} is in the way: {problem}", file=sys.stderr)
                 failed.append(name)
                 continue
-            print(f"{name}: runs under other settings are moved to {aside}", flush=True)
-        given = f"{options.recipes}:{name}" if options.recipes else name
-        status, stopped = _child([sys.executable, "-m", "cnnbook", "train", given, "--resume", "--out",
-                                  str(options.runs), "--records", str(options.records)])  # fmt: skip
-        if not stopped and status:
-            failed.append(name)
-            continue
+            given = f"{options.recipes}:{name}" if options.recipes else name
+            status, stopped = _child([sys.executable, "-m", "cnnbook", "train", given, "--resume", "--out",
+                                      str(options.runs), "--records", str(options.records)])  # fmt: skip
+            if not stopped and status:
+                failed.append(name)
+                continue
         if not stopped and (reading := chapters(name, options.chapters)):
             words = [sys.executable, str(ROOT / "tools" / "notebooks.py"), *map(str, reading)]
             status, stopped = _child(words)
             failed += [f"chapters of {name}"] if status and not stopped else []
+        if not stopped and not status:
+            mark.unlink()
         if stopped:
             print(f"Stopped at {name}. The same command goes on.", file=sys.stderr)
             return 128 + stopped

@@ -4,8 +4,9 @@
     records/<recipe>.json       written when every seed has ended (record.py)
 
 recipe.py says what a recipe is, fit.py how a Keras model is taught. A run of another kind is a class with the same four
-methods (``Fit`` says which), named by the recipe's ``run``. It may have ``check(settings, steps)``, which raises
-RecipeError for what it cannot do with them, before anything is touched.
+methods (``Fit`` says which), named by the recipe's ``run``; its ``Settings`` say what may be set. It may have
+``check(settings, steps)``, which raises RecipeError for what it cannot do with them, before anything is touched, and
+``load(data, validate)``, which returns its examples in place of ``fit.load``, or None.
 """
 
 from cnnbook import backend
@@ -24,8 +25,8 @@ from pathlib import Path
 import keras
 
 __all__ = [
-    "Recipe", "RecipeError", "Result", "Stopped", "TrainingError", "load_weights", "prepared", "read", "read_record",
-    "train",
+    "Recipe", "RecipeError", "Result", "Stopped", "TrainingError", "checked", "load_weights", "prepared", "read",
+    "read_record", "train",
 ]  # fmt: skip
 
 
@@ -58,9 +59,14 @@ class Prepared:
     validate: bool
 
     def examples(self):
-        """The examples, read from the disk; None where the run needs none."""
+        """The examples, read from the disk; None where the run needs none. Raises RecipeError, data.DataError."""
         load = getattr(self.recipe.runner(), "load", fit.load)
-        return load(self.recipe.data, self.validate)
+        try:
+            return load(self.recipe.data, self.validate)
+        except RecipeError:
+            raise
+        except ValueError as error:
+            raise RecipeError(f"{self.recipe.name}.data: {error}") from error
 
     def run(self, seed, examples):
         """The run of one seed."""
@@ -68,14 +74,26 @@ class Prepared:
 
     def record(self, examples, model=None):
         """Write the record of the finished runs, and return it; ``model`` is the first seed's."""
-        keep = model is not None and self.recipe.weights and not self.short
+        keep = isinstance(model, keras.Model) and self.recipe.weights and not self.short
         weights = {v.path: keras.ops.convert_to_numpy(v) for v in model.weights} if keep else None
         return record.make(self.recipe, self.seeds, examples, self.home, self.path, short=self.short,
                            command=self.command, option="--out" if self.short else "--records",
                            weights=weights)  # fmt: skip
 
 
-def prepared(recipe, *, seeds=None, steps=None, settings=None, validate=False, out="runs", records="records"):
+def checked(recipe, seeds):
+    """The class that trains a recipe, its data and settings checked for these seeds. Raises RecipeError."""
+    run = recipe.runner()
+    if not hasattr(run, "load"):
+        fit.Data.check(recipe.data, f"{recipe.name}.data")
+    for seed in seeds if hasattr(run, "check") else ():
+        run.check(recipe.settings_of(seed), recipe.steps)
+    return run
+
+
+def prepared(
+    recipe, *, seeds=None, steps=None, settings=None, validate=False, out="runs", records="records", called=None
+):
     """Check what ``train`` is asked to do, and where it will write. Raises RecipeError, ValueError, TrainingError."""
     if not isinstance(recipe, Recipe):
         raise ValueError(f"recipe must be a Recipe, such as recipes.RECIPES['lenet5-mnist'], got {recipe!r}")
@@ -83,16 +101,14 @@ def prepared(recipe, *, seeds=None, steps=None, settings=None, validate=False, o
     if steps is not None:
         if type(steps) is not int or steps < 1:
             raise ValueError(f"steps must be a whole number of at least 1, got {steps!r}")
+        if "steps" in changes:
+            raise ValueError(f"steps must be given once, got {steps} and, among the settings, {changes['steps']!r}")
         changes["steps"] = steps
     whole, recipe = recipe, recipe.with_settings(changes)
     seeds = recipe.seeds if seeds is None else _seeds(seeds)
     if recipe.vary and set(seeds) - set(recipe.seeds):
         raise ValueError(f"seeds must be among {list(recipe.seeds)}, for which {recipe.name} has settings, got {seeds}")
-    run = recipe.runner()
-    if not hasattr(run, "load"):
-        fit.Data.check(recipe.data, f"{recipe.name}.data")
-    for seed in seeds if hasattr(run, "check") else ():
-        run.check(recipe.settings_of(seed), recipe.steps)
+    checked(recipe, seeds)
     changed = recipe.plain() != whole.plain()
     short = changed or validate or tuple(seeds) != tuple(recipe.seeds)
     plan = recipe.name + ("-validate" if validate else "")
@@ -104,7 +120,7 @@ def prepared(recipe, *, seeds=None, steps=None, settings=None, validate=False, o
         with disk(file, option):
             file.parent.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=file.parent).close()
-    words = [f"python -m cnnbook train {recipe.name}"]
+    words = [f"python -m cnnbook train {shlex.quote(called or recipe.name)}"]
     words += ["--seeds " + ",".join(map(str, seeds))] if tuple(seeds) != tuple(whole.seeds) else []
     words += [f"--steps {steps}"] if steps is not None else []
     words += ["--set " + shlex.quote(f"{key}={json.dumps(value)}") for key, value in (settings or {}).items()]
@@ -115,7 +131,7 @@ def prepared(recipe, *, seeds=None, steps=None, settings=None, validate=False, o
 @backend.randomness_kept()
 def train(
     recipe, *, seeds=None, steps=None, settings=None, resume=False, fresh=False, validate=False, out="runs",
-    records="records", progress=None, tensorboard=None,
+    records="records", called=None, progress=None, tensorboard=None,
 ):  # fmt: skip
     """Train a recipe once for each seed and write the record.
 
@@ -126,6 +142,7 @@ def train(
     fresh       throw away the checkpoints in ``out`` and start over
     validate    train without the last sixth of the training examples and report on these: for choosing a recipe
                 without touching the test examples. The record stays in ``out``
+    called      what the command in the record calls the recipe: FILE:NAME for one of your own; default: its name
     progress    None: a bar on a terminal, nothing elsewhere; True: a bar, or a line a point; False: nothing
     tensorboard a folder for the curves
 
@@ -136,7 +153,8 @@ def train(
     """
     if resume and fresh:
         raise ValueError("resume and fresh contradict each other: give one of them")
-    plan = prepared(recipe, seeds=seeds, steps=steps, settings=settings, validate=validate, out=out, records=records)
+    plan = prepared(recipe, seeds=seeds, steps=steps, settings=settings, validate=validate, out=out, records=records,
+                    called=called)  # fmt: skip
     examples = plan.examples()
     runs = [plan.run(seed, examples) for seed in plan.seeds]
     for run in runs:

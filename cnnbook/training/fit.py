@@ -2,9 +2,10 @@
 
 from cnnbook import backend, data
 from cnnbook.data import folders
-from cnnbook.training.recipe import RecipeError, Strict, build, function, look_up
+from cnnbook.training.recipe import RecipeError, Strict, build, function
 
 import dataclasses
+import functools
 import hashlib
 import inspect
 import logging
@@ -14,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 import keras
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 logging.getLogger("absl").addFilter(lambda line: "jax profiler" not in line.getMessage())  # grain misses it; we do not
 
@@ -22,7 +23,7 @@ import grain  # noqa: E402
 
 ORDER, CHANGES = 1, 2  # streams of random numbers: the order of the examples, and how they are changed
 LOOK = 50  # steps between two looks at the loss: each look waits for the device
-TOGETHER = 512  # examples that a thread hands over at once: small batches, many at a time
+TOGETHER = 2_000_000  # bytes that a thread hands over at once: small batches, many at a time
 
 Named = str | dict[str, Any]
 
@@ -49,6 +50,8 @@ class Data(Strict):
             raise ValueError("must have one of name and folder")
         if self.name and self.name not in data.names():
             raise ValueError(f"name must be one of {', '.join(data.names())}, got {self.name!r}")
+        if self.test_images == 0 and self.hold_out is None:
+            raise ValueError("must have hold_out beside test_images: 0, which leaves none to test on")
         if self.folder and (self.test_folder is None) == (self.hold_out is None):
             raise ValueError("must have one of test_folder and hold_out beside folder")
         if (self.name and self.test_folder) or (self.folder and self.test_images is not None):
@@ -92,6 +95,13 @@ class Settings(Strict):
     views: Named | None = None
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
 
+    @field_validator("metrics")
+    @classmethod
+    def _own_names(cls, metrics):
+        if taken := {"loss", "step"} & set(metrics):
+            raise ValueError(f"must have names of their own: {', '.join(sorted(taken))} is a curve's already")
+        return metrics
+
     @model_validator(mode="after")
     def _mixed_labels(self):
         if self.mix and not self.one_hot:
@@ -107,6 +117,14 @@ class Supervised:
     the largest wins.
     """
 
+    @functools.cached_property
+    def example(self):
+        """A training batch of one."""
+        try:
+            return self._batch(0, np.arange(1), np.zeros(1, int))
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            raise RecipeError(f"settings: the first image cannot be made into a batch: {error}") from error
+
     def batches(self, step=0):
         """The training batches from a step on: batch n is a function of seed and n, whatever the threads."""
         for x, y in self.groups(step):
@@ -114,11 +132,11 @@ class Supervised:
 
     def groups(self, step=0):
         """The same, some batches at a time: ``(batches, examples, ...)``."""
-        count = max(1, TOGETHER // self.batch_size)
+        count = max(1, TOGETHER // (self.batch_size * sum(part.nbytes for part in self.example)))
         threads = 2 if isinstance(self.examples.train, data.Examples) else min(16, os.cpu_count() or 1)  # files wait
         firsts = grain.MapDataset.range(step, self.steps + 64, count)  # Keras reads a little ahead
         made = firsts.map(lambda n: self._group(range(n, n + count)))
-        return made.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=2 * threads))
+        return made.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=threads + 2))
 
     def _group(self, numbers):
         x, y = zip(*(self._batch(n, *self._places(n)) for n in numbers), strict=True)
@@ -205,6 +223,7 @@ class Fit(Supervised):
                 self.model.optimizer.build(self.model.trainable_variables)
             except (TypeError, ValueError, AttributeError) as error:
                 raise RecipeError(f"{where}: the network cannot be compiled: {error}") from error
+        self.example  # noqa: B018  what cannot be made is said before anything is written
         if s.start:
             images = self.input(self.examples.train[np.arange(min(5000, len(self.examples.train)))][0])
             function(s.start, f"{where}.start")(self.model, images)
@@ -239,7 +258,7 @@ class Fit(Supervised):
     def train(self, step, after):
         """Go on from a step to the last; ``after`` may stop it by an exception."""
         if step < self.steps:
-            batches = backend.fed(self.groups(step), self._batch(0, np.arange(1), np.zeros(1, int)))
+            batches = backend.fed(self.groups(step), self.example)
             self.model.fit(batches, steps_per_epoch=self.steps - step, verbose=0, shuffle=False,
                            callbacks=_Watch(self, step, after))  # fmt: skip
         backend.averaged(self.model)  # what fit does at its end: a run that was resumed behind it needs it too
@@ -300,9 +319,8 @@ def _placed(change):
 
 
 def _loss(value, where):
-    named = value["of"] if isinstance(value, dict) else value
-    is_class = isinstance(look_up(named, where), type)
-    return build(value, where) if is_class else function(value, where)
+    made = function(value, where)
+    return build(value, where) if isinstance(getattr(made, "func", made), type) else made
 
 
 def _float(images):

@@ -50,7 +50,8 @@ class Strict(BaseModel):
 
 def _in_words(error, model, where):
     """One of pydantic's errors: key, value, what is allowed."""
-    place = ".".join(map(str, (where, *error["loc"]))) if error["loc"] else where
+    form = error["type"] in ("string_type", "dict_type") and error["loc"][-1:] in (("str",), ("dict[str,any]",))
+    place = ".".join(map(str, (where, *(error["loc"][:-1] if form else error["loc"]))))  # `str | dict` has two forms
     if error["type"] == "extra_forbidden":
         for part in error["loc"][:-1]:
             kinds = (model.model_fields[part].annotation,) if part in model.model_fields else ()
@@ -134,15 +135,14 @@ class Recipe(Strict):
                 path = ["settings", *path]
             place = new
             for i, part in enumerate(path[:-1]):
-                if isinstance(place, list):
-                    place = place[_position(key, part, place)]
-                    continue
-                if isinstance(place.get(part), str) and _called(place[part]) and i:
-                    place[part] = {"of": place[part]}  # a bare function gets its first argument
-                place = place.setdefault(part, {})
-                if not isinstance(place, dict | list):
-                    raise RecipeError(f"{key} cannot be set: {'.'.join(path[: i + 1])} is {place!r}")
-            place[_position(key, path[-1], place) if isinstance(place, list) else path[-1]] = copy.deepcopy(value)
+                at = _position(key, part, place)
+                inner = place[at] if isinstance(place, list) else place.setdefault(at, {})
+                if isinstance(inner, str) and _called(inner):
+                    inner = place[at] = {"of": inner}  # a bare function gets its first argument
+                if not isinstance(inner, dict | list):
+                    raise RecipeError(f"{key} cannot be set: {'.'.join(path[: i + 1])} is {inner!r}")
+                place = inner
+            place[_position(key, path[-1], place)] = copy.deepcopy(value)
         return Recipe.check(new, self.name)
 
     def settings_of(self, seed):
@@ -153,12 +153,21 @@ class Recipe(Strict):
     def runner(self):
         """The class that trains, its settings checked for every seed. Raises RecipeError."""
         found = look_up(self.run, f"{self.name}.run")
+        if lacking := [part for part in _RUN if not hasattr(found, part)]:
+            raise RecipeError(f"{self.name}.run must be a class that trains, such as cnnbook.training.fit.Fit; "
+                              f"{self.run} has no {', '.join(lacking)}")  # fmt: skip
         for seed in self.seeds:
             found.Settings.check(self.settings_of(seed), f"{self.name}.settings")
         return found
 
 
+_RUN = ("Settings", "values", "assign", "train", "measure")  # what a class must have that trains
+
+
 def _position(key, part, place):
+    """Where in a mapping or a list a part of a key points."""
+    if isinstance(place, dict):
+        return part
     if not part.isdecimal() or int(part) >= len(place):
         raise RecipeError(f"{key} cannot be set: {part} must be a number from 0 to {len(place) - 1}")
     return int(part)
@@ -168,30 +177,52 @@ def read(path):
     """The recipes in a YAML or JSON file, ``{name: Recipe}``: one recipe, or several under their names."""
     path = Path(path).expanduser()
     try:
-        content = parsed(path.read_text(encoding="utf-8"))
+        content = parsed(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise RecipeError(f"{path} cannot be read as a recipe: {error}") from error
     if not isinstance(content, dict) or not content:
         raise RecipeError(f"{path} must hold a mapping of names to values, as in {{name: mine, steps: 100, ...}}")
-    if "steps" in content:
+    if content.keys() & {"name", "steps", "every", "settings"}:  # a recipe's parts, no recipes' names
         content = {content.get("name", path.stem): content}
     named = {str(name): {} if parts is None else parts for name, parts in content.items()}
-    return {name: Recipe.check({"name": name, **parts} if isinstance(parts, dict) else parts, name)
-            for name, parts in named.items()}  # fmt: skip
+    found = {name: Recipe.check({"name": name, **parts} if isinstance(parts, dict) else parts, name)
+             for name, parts in named.items()}  # fmt: skip
+    for name, recipe in found.items():
+        if recipe.name != name:
+            raise RecipeError(f"{name}.name must be the name that the recipe stands under, got {recipe.name!r}")
+    return found
 
 
 class _Yaml(yaml.SafeLoader):
-    """YAML in which 1e-3 is a number, as it is in JSON and in Python; PyYAML wants 1.0e-3."""
+    """YAML in which 1e-3 is a number, as it is in JSON and in Python; PyYAML wants 1.0e-3. No name may stand twice."""
+
+    def compose_mapping_node(self, anchor):
+        node = super().compose_mapping_node(anchor)
+        _once((str(key.value), value) for key, value in node.value if key.tag != "tag:yaml.org,2002:merge")
+        return node
 
 
 _Yaml.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
                             list("-+.0123456789"))  # fmt: skip
 
 
+def _once(pairs):
+    """The pairs as a dict; ValueError for a name that stands twice, of which the first would count for nothing."""
+    found = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name} stands twice in one mapping")
+        found[name] = value
+    return found
+
+
 def parsed(text):
-    """What a text in YAML holds, of which JSON is a part. ValueError for what JSON cannot say."""
+    """What a text in JSON or YAML holds. ValueError for what JSON cannot say."""
     try:
-        value = yaml.load(text, _Yaml)
+        try:
+            value = json.loads(text, object_pairs_hook=_once)  # PyYAML takes no tabs and no pairs of surrogates
+        except json.JSONDecodeError:
+            value = yaml.load(text, _Yaml)
     except yaml.YAMLError as error:
         raise ValueError(f"it is no YAML: {error}") from error
     try:
@@ -203,7 +234,7 @@ def parsed(text):
 
 def look_up(name, where="the function"):
     """What a dotted name stands for. Raises RecipeError."""
-    module, _, attribute = name.rpartition(".")
+    module, _, attribute = str(name).rpartition(".")
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
@@ -216,8 +247,7 @@ def build(value, where, **names):
 
     A dotted name alone is called without arguments; ``names`` replace strings such as ``$steps``.
     """
-    named = _called(value) or (isinstance(value, str) and "." in value)  # your own function, too
-    return _called_with(*_parts(value, where, names), where) if named else _argument(value, where, names)
+    return _called_with(*_parts(value, where, names), where) if _called(value) else _argument(value, where, names)
 
 
 def function(value, where, **names):
@@ -227,9 +257,8 @@ def function(value, where, **names):
 
 
 def _called(value):
-    if isinstance(value, dict):
-        return "of" in value
-    return isinstance(value, str) and value.split(".")[0] in ("keras", "cnnbook") and "." in value
+    """Whether a setting names a function: ``{"of": ...}``, or a dotted name alone."""
+    return "of" in value if isinstance(value, dict) else isinstance(value, str) and "." in value
 
 
 def _parts(value, where, names):

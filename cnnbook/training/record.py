@@ -7,6 +7,7 @@ from cnnbook.training.run import TrainingError, disk, ended_run, plan
 import hashlib
 import io
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from scipy.special import softmax
 def make(recipe, seeds, examples, home, path, *, short, command, option="--records", weights=None):
     """Write the record of the finished runs in the folder ``home`` to ``path``, whole or not at all; returns it.
 
-    ``weights``, ``{path: array}``, are kept in the folder weights/ beside it, their checksum in the record. Raises
-    TrainingError where a seed's run has not ended, or is of another recipe or other data.
+    ``weights``, ``{path: array}``, are kept in the folder weights/ beside it, their checksum in the record. Without
+    them those that the record had of the very same run stay. Raises TrainingError where a seed's run has not ended, or
+    is of another recipe or other data.
     """
     runs = finished(home, recipe, seeds, examples)
     made = [place for run in runs for place in run["made"]]
@@ -26,7 +28,7 @@ def make(recipe, seeds, examples, home, path, *, short, command, option="--recor
         "command": command,
         "short": short,
         "description": recipe.description,
-        "data": {"name": examples.name, "split": examples.split, "sha256": examples.sha256},
+        "data": {key: getattr(examples, key, None) for key in ("name", "split", "sha256")},
         "backend": _pooled(run["plan"]["backend"] for run in runs),
         "versions": {package: _pooled(place["versions"].get(package) for place in made)
                      for package in dict.fromkeys(p for place in made for p in place["versions"])},
@@ -40,6 +42,11 @@ def make(recipe, seeds, examples, home, path, *, short, command, option="--recor
     }  # fmt: skip
     if weights:
         record["weights"] = _weights_kept(weights, Path(path).parent / "weights" / f"{recipe.name}.npz", option)
+    elif recipe.weights and not short:
+        if before := _weights_before(record, path):
+            record["weights"] = before
+        else:
+            warnings.warn(f"{path} keeps no weights: the model of seed {seeds[0]} is not here", stacklevel=4)
     if recipe.committee:
         record["committee"] = {"members": len(runs), "metrics": _committee(recipe, home, seeds)}
     with disk(path, option), files.whole(path, "w", encoding="utf-8") as file:
@@ -54,12 +61,26 @@ MOST = 1_000_000  # bytes of a file of weights: the book carries them
 def _weights_kept(weights, path, option):
     """Write a model's weights in half precision; returns the file's SHA-256."""
     content = io.BytesIO()
-    np.savez_compressed(content, **{name: np.asarray(value, "float16") for name, value in weights.items()})
+    with np.errstate(over="ignore"):
+        halves = {name: np.asarray(value, "float16") for name, value in weights.items()}
+    without = "the run is whole: with `weights: false` in the recipe, --resume makes the record"
+    if large := [name for name, value in halves.items() if not np.isfinite(value).all()]:
+        raise TrainingError(f"weights above 65,504 cannot be kept in half precision, as in {large[0]}; {without}")
+    np.savez_compressed(content, **halves)
     if len(content.getvalue()) > MOST:
-        raise TrainingError(f"the weights take {len(content.getvalue()):,} bytes, {MOST:,} are allowed")
+        raise TrainingError(f"the weights take {len(content.getvalue()):,} bytes, {MOST:,} are allowed; {without}")
     with disk(path, option), files.whole(path) as file:
         file.write(content.getvalue())
     return hashlib.sha256(content.getvalue()).hexdigest()
+
+
+def _weights_before(record, path):
+    """The checksum of the weights that an earlier record of the same first run keeps; None where there is none."""
+    try:
+        before = json.loads(Path(path).read_text(encoding="utf-8"))
+        return before["weights"] if before["runs"][0] == record["runs"][0] else None
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return None
 
 
 def load_weights(model, name, folder=None):
@@ -89,10 +110,17 @@ def depends_on(recipe):
 
 def _committee(recipe, home, seeds):
     """The metrics of the average of all members' probabilities."""
-    found = [np.load(Path(home) / f"seed-{seed}" / "scores.npz", allow_pickle=False) for seed in seeds]
-    average = np.mean([softmax(one["scores"], axis=-1) for one in found], axis=0)
+    found = []
+    for path in (Path(home) / f"seed-{seed}" / "scores.npz" for seed in seeds):
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                labels, found = kept["labels"], [*found, softmax(kept["scores"], axis=-1)]
+        except Exception as problem:  # a damaged file makes NumPy raise almost anything
+            raise TrainingError(f"{path}, a member's outputs, cannot be read ({problem}): take run.json beside it "
+                                "away, and --resume writes both again from the last checkpoint"
+                                ) from problem  # fmt: skip
     metrics = recipe.settings.get("metrics", {"test_error": "cnnbook.tasks.classify.error"})
-    return {name: function(f, "metrics")(average, found[0]["labels"]) for name, f in metrics.items()}
+    return {name: function(f, "metrics")(np.mean(found, axis=0), labels) for name, f in metrics.items()}
 
 
 def read_record(name, folder=None):

@@ -29,7 +29,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-AT_MOST = 600.0  # seconds of training that a kill may cost
+AT_MOST = 540.0  # seconds between two checkpoints: a kill costs ten minutes, a look at the test examples included
 AT_LEAST = 20.0  # seconds between two checkpoints, so that short stretches do not spend their time on the disk
 KEPT = 2
 
@@ -102,7 +102,7 @@ class Run:
         own = {"settings": self.recipe.vary[self.recipe.seeds.index(self.seed)]} if self.recipe.vary else {}
         notes = {"damaged": list(found)} if (found := getattr(self.examples, "damaged", None)) else {}
         spent = {key: round(state[key], 1) for key in ("seconds", "cpu_seconds") if state[key] is not None}
-        return {"seed": self.seed, **spent, "metrics": metrics, **own, **notes,
+        return {"seed": self.seed, **spent, "metrics": {name: float(n) for name, n in metrics.items()}, **own, **notes,
                 "history": state["history"], "made": state["made"]}  # fmt: skip
 
     @contextlib.contextmanager
@@ -113,8 +113,9 @@ class Run:
         try:
             with disk(self.folder):
                 lock.acquire()
-                for half in self.folder.glob(".step-*"):  # of a process that was killed while it wrote
-                    half.unlink()
+                for name in ("step-*", "run.json.*", "scores.npz.*"):  # of a process that was killed while it wrote
+                    for half in self.folder.glob(f".{name}"):
+                        half.unlink()
         except filelock.Timeout:
             raise TrainingError(f"another process trains in {self.folder}: wait for it, or choose another --out"
                                 ) from None  # fmt: skip
@@ -136,7 +137,7 @@ class Run:
         """
         note = json.dumps({"plan": self.plan, **state})
         values = {f"{i:05}": value for i, value in enumerate(learner.values())}
-        if not all(np.isfinite(value).all() for value in values.values() if value.dtype.kind == "f"):
+        if not all(np.isfinite(value).all() for value in values.values() if value.dtype.kind in "fV"):  # V: bfloat16
             raise FloatingPointError
         path = self.folder / f"step-{state['step']:09}.npz"
         with disk(path), files.whole(path) as file:
@@ -156,6 +157,8 @@ class Run:
                     values = [file[key] for key in sorted(set(file.files) - {"note"})]
                 note.setdefault("cpu_seconds")  # which the first checkpoints did not count
                 made_of, state = note.pop("plan"), {key: note[key] for key in _beginning()}
+            except MemoryError:  # this process' trouble: the checkpoint is whole
+                raise
             except Exception as problem:  # a damaged file makes NumPy raise almost anything
                 damaged.append(f"{path} ({problem})")
                 continue
@@ -165,6 +168,7 @@ class Run:
                     "--fresh"
                 )
             try:
+                values = _typed(values, learner)
                 learner.assign(values)
                 arrived = learner.values()
             except (ValueError, TypeError, IndexError) as problem:
@@ -183,6 +187,14 @@ class Run:
         return None
 
 
+def _typed(values, learner):
+    """A checkpoint's arrays in their types: of bfloat16 NumPy's files keep the bytes alone, the learner knows more."""
+    if not any(value.dtype.kind == "V" for value in values) or len(own := learner.values()) != len(values):
+        return values
+    return [value.view(mine.dtype) if value.dtype.kind == "V" else value
+            for value, mine in zip(values, own, strict=True)]  # fmt: skip
+
+
 def ended_run(path, plan):
     """The summary of the run that ended at ``path``, or None; TrainingError where it is of another plan.
 
@@ -190,9 +202,13 @@ def ended_run(path, plan):
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        made_of = found["plan"] | {"backend": plan["backend"]}
     except FileNotFoundError:
         return None
-    if different := list(differences(found["plan"] | {"backend": plan["backend"]}, plan)):
+    except (ValueError, KeyError, TypeError) as problem:
+        raise TrainingError(f"{path} is damaged ({problem!r}): take it away, and --resume writes it again from the "
+                            "last checkpoint") from problem  # fmt: skip
+    if different := list(differences(made_of, plan)):
         raise TrainingError(f"{path} is of another run ({', '.join(different)}); use another --out, or --fresh")
     return found
 
@@ -203,7 +219,7 @@ class _Watch:
     def __init__(self, run, learner, state, asked, bar, write, progress):
         self.run, self.learner, self.state, self.asked, self.bar, self.write = run, learner, state, asked, bar, write
         self.lines = progress and bar.disable
-        self.size = getattr(learner, "batch_size", 1)
+        self.size, self.shown = getattr(learner, "batch_size", 1), {}
         self.saved, self.counted = time.perf_counter(), (time.perf_counter(), time.process_time())
 
     def __call__(self, step, curves=None, loss=None):
@@ -212,8 +228,9 @@ class _Watch:
         for name, value in (curves or {"loss": loss}).items():
             if value is not None and not math.isfinite(value):
                 self._not_a_number(name, value, step)
-        if loss is not None:
-            self.bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
+        if curves or loss is not None:
+            self.shown |= {name: f"{value:.4g}" for name, value in (curves or {"loss": loss}).items()}
+            self.bar.set_postfix(self.shown, refresh=False)
         if curves:
             self._point(step, curves)
         since = time.perf_counter() - self.saved
@@ -227,15 +244,16 @@ class _Watch:
         points = len(history["step"])
         history["step"].append(step)
         for name, value in curves.items():
-            history.setdefault(name, [None] * points).append(round(value, 6))
+            history.setdefault(name, [None] * points).append(round(float(value), 6))
             if self.write:
                 self.write(f"{self.run.recipe.name}/seed-{self.run.seed}/{name}", value, step)
         for name in history.keys() - curves.keys() - {"step"}:
             history[name].append(None)
-        self.bar.set_postfix({name: f"{value:.4g}" for name, value in curves.items()}, refresh=False)
         if self.lines:
             said = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in curves.items())
-            print(f"{self.run.title}: step {step}/{self.run.recipe.steps}, {said}, {self._seconds():.0f} s", flush=True)
+            line = f"{self.run.title}: step {step}/{self.run.recipe.steps}, {said}, {self._seconds():.0f} s"
+            with contextlib.suppress(OSError):  # who reads them may have gone, as `| head` does: that stops no training
+                print(line, flush=True)
 
     def _seconds(self):
         now = (time.perf_counter(), time.process_time())
@@ -328,7 +346,8 @@ def _commit():
     try:
         found = [
             subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout
-            for words in (["rev-parse", "--short=10", "HEAD"], ["status", "--porcelain", "."])
+            for words in (["rev-parse", "--short=10", "HEAD"], ["status", "--porcelain", "."],
+                          ["ls-files", "--error-unmatch", "__init__.py"])  # fails where the checkout is another's
         ]
     except (OSError, subprocess.CalledProcessError):
         return os.environ.get("CNNBOOK_COMMIT")

@@ -83,7 +83,11 @@ def train(plan, count, *, address=None, resume=False, fresh=False, progress=None
             for run in runs:
                 if not run.ended.exists():
                     _together(ray, group, plan, run, told, place)
-    return plan.record(examples)
+    model = None
+    if plan.recipe.weights and not plan.short:  # its first seed's, which the record keeps, from the last checkpoint
+        with backend.randomness_kept():
+            model = getattr(runs[0].train(progress=False), "model", None)
+    return plan.record(examples, model)
 
 
 @contextlib.contextmanager
