@@ -150,7 +150,7 @@ def test_version():
         (["train", "dbn-mnist", "--steps", "59", "--fresh"], ["at least 36000, got 59"]),
         (["train", "mine.yml"], ["'RECIPE'", "mine.yml cannot be read", "No such file"]),
         (["train", "tiny", "--set", "data.hold_out=2000"], ["tiny.data: count must be", "from 1 to 1,436, got 2000"]),
-        (["train", "tiny", "--set", "loss.of=3"], ["settings.loss must be a dotted name, or a mapping", "got {'of': 3}"]),
+        (["train", "tiny", "--set", "loss.of=3"], ["settings.loss must be a dotted name, or a mapping", "{'of': 3}"]),
         (["train", "tiny", "--steps", "3", "--set", "steps=4"], ["steps must be given once, got 3 and", "4"]),
         (["train", "tiny", "--set", "augment=[3]", "--set", "augment.0.pad=1"], ["augment.0.pad cannot be set"]),
         (["show", "lenet5-mnits"], ["'RECIPE'", "got 'lenet5-mnits'", "Nearest: lenet5-mnist"]),
