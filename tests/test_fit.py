@@ -326,8 +326,8 @@ def test_a_group_is_no_larger_than_it_must_be(monkeypatch):
     """Large images in large batches: several at once, for each thread, would fill the memory."""
     run = made()
     one = sum(part.nbytes for part in run._batch(0, *run._places(0)))
-    for room, count in ((one - 1, 1), (3 * one, 3)):
-        monkeypatch.setattr(fit, "TOGETHER", room)
+    for most, room, count in ((9, one - 1, 1), (9, 3 * one, 3), (2, 9 * one, 2)):
+        monkeypatch.setattr(fit, "TOGETHER", (most, room))
         assert len(next(iter(run.groups()))[0]) == count
 
 

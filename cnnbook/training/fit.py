@@ -23,7 +23,7 @@ import grain  # noqa: E402
 
 ORDER, CHANGES = 1, 2  # streams of random numbers: the order of the examples, and how they are changed
 LOOK = 50  # steps between two looks at the loss: each look waits for the device
-TOGETHER = 2_000_000  # bytes that a thread hands over at once: small batches, many at a time
+TOGETHER = (16, 2_000_000)  # batches and bytes that a thread hands over at once: small batches, some at a time
 
 Named = str | dict[str, Any]
 
@@ -132,7 +132,8 @@ class Supervised:
 
     def groups(self, step=0):
         """The same, some batches at a time: ``(batches, examples, ...)``."""
-        count = max(1, TOGETHER // (self.batch_size * sum(part.nbytes for part in self.example)))
+        most, room = TOGETHER  # more would be waited for in one piece
+        count = max(1, min(most, room // (self.batch_size * sum(part.nbytes for part in self.example))))
         threads = 2 if isinstance(self.examples.train, data.Examples) else min(16, os.cpu_count() or 1)  # files wait
         firsts = grain.MapDataset.range(step, self.steps + 64, count)  # Keras reads a little ahead
         made = firsts.map(lambda n: self._group(range(n, n + count)))
