@@ -11,6 +11,9 @@ command goes on from the checkpoints in runs/. Each record is trained in a proce
 code meanwhile is in the next one. When a record is done, the chapters that read it are executed again; a stop before
 they are done is made up for by the next call.
 
+Linux with autogroups shares the processor among terminals first, and looks at nice within one. So that work in other
+terminals comes before this, tell this one's: echo 19 > /proc/$$/autogroup
+
 How long a record takes is told by its checkpoints, or by an older record; where there is neither, its first steps are
 timed. What would take more than two days on a machine without an accelerator is left out, unless --all is given.
 A run in the way that was made under other settings is moved aside to NAME.before-1, never deleted.
