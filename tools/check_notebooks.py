@@ -1,9 +1,10 @@
 """Execute notebooks and hold them to their stored outputs: nbval, then a table of times.
 
-    python tools/check_notebooks.py [--gpu] [NOTEBOOK OR FOLDER ...]      default: chapters
+    python tools/check_notebooks.py [--gpu] [--at-once N] [NOTEBOOK OR FOLDER ...]      default: chapters
 
 The kernel is this Python, with the backend that KERAS_BACKEND names. With --gpu it ends with an error where that
-backend sees no GPU, and keeps a summary in records/nbval-gpu.json beside those of the other backends.
+backend sees no GPU, and keeps a summary in records/nbval-gpu.json beside those of the other backends. Two notebooks run
+at a time, and on a GPU one: --at-once says otherwise, where there is room for more.
 
 What took longest last time starts first; the seconds are kept in .pytest_cache. A notebook over 60 s and a run over
 15 minutes are reported and are no failure. A notebook gets 180 s in all: then its cell is interrupted and fails, the
@@ -122,15 +123,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", default=["chapters"], metavar="NOTEBOOK")
     parser.add_argument("--gpu", action="store_true", help="insist on a GPU and keep records/nbval-gpu.json")
+    parser.add_argument("--at-once", type=int, metavar="N", help="notebooks at a time (default 2, on a GPU 1)")
     arguments = parser.parse_args()
+    if arguments.at_once is not None and arguments.at_once < 1:
+        parser.error(f"--at-once must be at least 1, got {arguments.at_once}")
+    at_once = arguments.at_once or (1 if arguments.gpu else 2)
     facts = require_gpu() if arguments.gpu else None
 
     times = Times()
     options = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", "tests/sanitize.cfg"]
     options += ["-p", Path(__file__).stem]
-    if not arguments.gpu:  # two notebooks at a time; on a GPU they would compete for its memory
-        options += ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) // 2)))  # or they spin for a core
+    if at_once > 1:
+        options += ["-n", str(at_once), "--dist", "loadfile", "--no-loadscope-reorder"]
+        cores = os.cpu_count() or at_once
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // at_once)))  # or they spin for a core
     missing = [path for path in arguments.notebooks if not Path(path).exists()]
     if missing:
         parser.error(f"there is no {missing[0]}")
