@@ -1,6 +1,6 @@
 """benchmarks/: that they measure all sides, and judge as they say. What was measured is nobody's test."""
 
-from cnnbook import backend, models, recipes
+from cnnbook import backend, data, models, recipes
 from cnnbook.training import optimizers
 from cnnbook.training.recipe import build, function
 
@@ -421,3 +421,25 @@ def test_a_bad_option_of_the_input_is_named(call, words, message):
     code, _, errors = call(*words, of=pipeline)
     assert code == 2
     assert re.search(message, errors)
+
+
+# ---- fast_on_device.py ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(backend.name() != "jax", reason="it is for JAX")
+def test_the_fast_net_is_timed_whole_on_the_device():
+    timed, random = load("fast_on_device"), np.random.default_rng(0)
+    x, y = random.integers(0, 256, (70, 32, 32, 3), "uint8"), random.integers(0, 10, 70).astype("uint8")
+    parts = data.Examples(x[:60], y[:60]), data.Examples(x[60:], y[60:])
+    network = {"of": "cnnbook.models.fast_cifar", "widths": [8, 8, 8]}
+    recipe = recipes.RECIPES["fast-cifar10"].with_settings(
+        {"steps": 4, "every": 2, "batch_size": 20, "network": network, "precision": "float32"}
+    )
+    found = timed.measure(recipe, data.Dataset("cifar10", *parts, tuple("abcdefghij"), "", "", "", ""), 1)
+    assert len(found["steps"]) == 2 and min(found["steps"]) > 0 and 0 <= found["test_error"] <= 1
+
+
+def test_the_fast_net_is_timed_on_jax_alone(call):
+    if backend.name() != "jax":
+        assert call(of=load("fast_on_device"))[0] == 2
+    assert call("--runs", 0, of=load("fast_on_device"))[0] == 2
