@@ -92,6 +92,16 @@ def synced(model):
         model.jax_state_sync()
 
 
+def steps_at_once(number):
+    """``steps_per_execution`` for ``compile``: ``number``, or 1 on PyTorch, which takes no other.
+
+    So many steps of ``fit`` pass before Keras comes back to Python. ValueError where it is no whole number from 1 on.
+    """
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ValueError(f"number must be an int >= 1, got {number!r}")
+    return 1 if name() == "torch" else number
+
+
 def fed(groups, example):
     """Batches ``(x, y)`` as ``fit`` takes them, from groups of them, ``(batches, examples, ...)`` each.
 
@@ -171,10 +181,12 @@ def devices():
 
 
 def hardware():
-    """What the computation runs on, in words, such as "CPU, 2 cores (Intel Xeon ...)"."""
-    accelerators = devices()
-    if accelerators:
-        return ", ".join(accelerators)
+    """What the computation runs on, in words: the accelerators, or where there is none the processor."""
+    return ", ".join(devices()) or processor()
+
+
+def processor():
+    """The processor, whatever accelerators there are, in words such as "CPU, 2 cores (Intel Xeon ...)"."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"CPU, {cores} core{'s' * (cores != 1)} ({_processor()})"
 
