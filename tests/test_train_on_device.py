@@ -83,3 +83,12 @@ def test_it_refuses_what_it_cannot_do_on_the_device():
     with pytest.raises(SystemExit, match="got standardised and cutout"):
         cut = {"augment": [{"of": "cnnbook.data.augment.cutout", "size": 4}]}
         run(train_on_device.OnDevice, "resnet20-cifar10", CASES["resnet20-cifar10"] | cut, 2, 2)
+
+
+def test_it_refuses_a_recipe_of_another_kind(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(fit, "Fit", fit.Fit)  # which the command replaces
+    monkeypatch.setattr(sys, "argv", ["x", "dbn-mnist", "--seeds", "0", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit, match="2"):
+        train_on_device.main()
+    assert "trained by cnnbook.training.fit.Fit, got dbn-mnist" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -152,10 +152,15 @@ def main():
     arguments = parser.parse_args()
     if backend.name() != "jax":
         parser.error(f"KERAS_BACKEND must be jax, got {backend.name()}")
-    fit.Fit = OnDevice  # which recipes name
+    recipe, fit.Fit = recipes.RECIPES[arguments.recipe], OnDevice  # which recipes name
+    if recipe.runner() is not OnDevice:
+        parser.error(f"RECIPE must be trained by cnnbook.training.fit.Fit, got {recipe.name}")
     for seed in arguments.seeds:
-        done = training.train(recipes.RECIPES[arguments.recipe], seeds=[seed], resume=True, out=arguments.out,
-                              records=f"{arguments.out}/records", progress=False)  # fmt: skip
+        try:
+            done = training.train(recipe, seeds=[seed], resume=True, out=arguments.out,
+                                  records=f"{arguments.out}/records", progress=False)  # fmt: skip
+        except (ValueError, training.TrainingError) as problem:
+            sys.exit(f"Error: {problem}")
         run = done.record["runs"][0]
         print(f"{arguments.recipe} seed {seed}: {run['metrics']} in {run['seconds']} s", flush=True)
 
