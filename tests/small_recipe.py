@@ -4,7 +4,7 @@
 """
 
 from cnnbook import backend, training
-from cnnbook.training import run
+from cnnbook.training import fit, run
 
 import argparse
 import contextlib
@@ -19,6 +19,7 @@ from keras import layers
 sys.path.insert(0, str(Path(__file__).parent))  # the recipe names this file's functions as small_recipe.*
 
 run.AT_LEAST = 0.0  # every point of the curves is saved
+fit.AT_ONCE = 1  # a run can be stopped behind every step
 
 
 def network(rate=0.3):

@@ -138,6 +138,28 @@ def test_a_run_stopped_between_two_points_of_its_curves_ends_as_an_unbroken_one(
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("settings", [{}, next(iter(CASES.values()))], ids=["as it is", next(iter(CASES))])
+def test_steps_made_at_once_end_as_steps_made_one_by_one(tmp_path, monkeypatch, settings):
+    recipe, at_once = QUICK.with_settings(settings), backend.steps_at_once(4)
+    train(tmp_path / "one", recipe)
+    monkeypatch.setattr(fit, "AT_ONCE", 7)  # of which four lead from point to point
+    with signalled([signal.SIGINT], 12), pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "four", recipe)
+    assert newest(tmp_path / "four") == 12
+    (model,) = train(tmp_path / "four", recipe, resume=True).models
+    assert model.steps_per_execution == at_once
+    assert differences(tmp_path / "four", tmp_path / "one") == []
+
+
+def test_steps_are_made_one_by_one_from_where_no_other_number_leads_to_a_point(tmp_path, monkeypatch, unbroken):
+    with signalled([signal.SIGINT], 13), pytest.raises(KeyboardInterrupt):
+        train(tmp_path)
+    monkeypatch.setattr(fit, "AT_ONCE", 4)
+    (model,) = train(tmp_path, resume=True).models
+    assert model.steps_per_execution == 1
+    assert differences(tmp_path, unbroken.path.parent) == []
+
+
 @pytest.mark.slow
 def test_kills_at_random_times():
     assert kill_at_random.main(3, seed=1) == 0

@@ -8,7 +8,9 @@ import dataclasses
 import functools
 import hashlib
 import inspect
+import itertools
 import logging
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +26,7 @@ import grain  # noqa: E402
 ORDER, CHANGES = 1, 2  # streams of random numbers: the order of the examples, and how they are changed
 LOOK = 50  # steps between two looks at the loss: each look waits for the device
 TOGETHER = (16, 2_000_000)  # batches and bytes that a thread hands over at once: small batches, some at a time
+AT_ONCE = 16  # steps that fit makes before it comes back to Python, where a thread hands over as many
 
 Named = str | dict[str, Any]
 
@@ -132,16 +135,24 @@ class Supervised:
 
     def groups(self, step=0):
         """The same, some batches at a time: ``(batches, examples, ...)``."""
-        most, room = TOGETHER  # more would be waited for in one piece
-        count = max(1, min(most, room // (self.batch_size * sum(part.nbytes for part in self.example))))
+        count = self._together()
         threads = 2 if isinstance(self.examples.train, data.Examples) else min(16, os.cpu_count() or 1)  # files wait
         firsts = grain.MapDataset.range(step, self.steps + 64, count)  # Keras reads a little ahead
         made = firsts.map(lambda n: self._group(range(n, n + count)))
         return made.to_iter_dataset(grain.ReadOptions(threads, prefetch_buffer_size=threads + 2))
 
+    def _together(self):
+        most, room = TOGETHER  # more would be waited for in one piece
+        return max(1, min(most, room // (self.batch_size * sum(part.nbytes for part in self.example))))
+
     def _group(self, numbers):
-        x, y = zip(*(self._batch(n, *self._places(n)) for n in numbers), strict=True)
-        return np.stack(x), np.stack(y)
+        made = (self._batch(n, *self._places(n)) for n in numbers)
+        first = next(made)
+        whole = tuple(np.empty((len(numbers), *part.shape), part.dtype) for part in first)
+        for i, batch in enumerate(itertools.chain([first], made)):  # one after the other, in the same memory: to ask
+            for part, all_of_it in zip(batch, whole, strict=True):  # for new memory takes longer than to fill it
+                all_of_it[i] = part
+        return whole
 
     def _places(self, n):
         """Which examples are in batch n, and in which epoch each of them is. An epoch shows every example once."""
@@ -259,10 +270,19 @@ class Fit(Supervised):
     def train(self, step, after):
         """Go on from a step to the last; ``after`` may stop it by an exception."""
         if step < self.steps:
+            at_once = backend.steps_at_once(self._at_once(step))
+            if at_once != self.model.steps_per_execution:
+                self.model.steps_per_execution = at_once
+                self.model.make_train_function(force=True)
             batches = backend.fed(self.groups(step), self.example)
             self.model.fit(batches, steps_per_epoch=self.steps - step, verbose=0, shuffle=False,
                            callbacks=_Watch(self, step, after))  # fmt: skip
         backend.averaged(self.model)  # what fit does at its end: a run that was resumed behind it needs it too
+
+    def _at_once(self, step):
+        """How many small steps may pass without a look at them: each point of the curves is the end of some."""
+        between = math.gcd(step, self.every, self.steps)
+        return max(n for n in range(1, min(AT_ONCE, self._together()) + 1) if between % n == 0)
 
     def _batch(self, n, index, epoch):
         x, y = self.examples.train[index]
@@ -285,7 +305,7 @@ class _Watch(keras.callbacks.CallbackList):
 
     def __init__(self, run, step, after):
         super().__init__(add_history=True, model=run.model)
-        self.run, self.step, self.after, self.since = run, step, after, 0.0
+        self.run, self.begun, self.step, self.after = run, step, step, after
 
     def on_epoch_begin(self, epoch, logs=None):
         if waiting := self.run._waiting:
@@ -299,9 +319,9 @@ class _Watch(keras.callbacks.CallbackList):
             self.run._waiting = None
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step += 1
+        before, self.step = self.step, self.begun + batch + 1
         if self.step % self.run.every and self.step < self.run.steps:
-            self.after(self.step, loss=float(logs["loss"]) if self.step % LOOK == 0 else None)
+            self.after(self.step, loss=float(logs["loss"]) if self.step // LOOK > before // LOOK else None)
             return
         backend.synced(self.model)
         curves = {name: float(value) for name, value in self.model.get_metrics_result().items()}
