@@ -200,6 +200,29 @@ def test_a_run_killed_behind_its_last_step_is_finished(copy, unbroken):
     assert differences(copy, unbroken.path.parent) == []
 
 
+def flat():
+    return keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+
+
+def test_a_file_that_was_damaged_before_a_stop_is_named_at_the_end(tmp_path):
+    from PIL import Image
+
+    pictures = tmp_path / "pictures"
+    for colour in ("black", "white"):
+        (pictures / colour).mkdir(parents=True)
+        for i in range(6):
+            Image.new("RGB", (8, 8), colour).save(pictures / colour / f"{i}.png")
+    whole = (pictures / "black" / "0.png").read_bytes()
+    (pictures / "black" / "0.png").write_bytes(whole[:20])
+    recipe = QUICK.with_settings({"network": f"{HERE}.flat", "input": "test_fit.to_one", "augment": [],
+                                  "batch_size": 4})  # fmt: skip
+    recipe = recipe.changed(data={"folder": str(pictures), "hold_out": 4, "size": [8, 8]})
+    with signalled([signal.SIGINT], 13), pytest.raises(KeyboardInterrupt):
+        train(tmp_path, recipe)
+    (pictures / "black" / "0.png").write_bytes(whole)
+    assert train(tmp_path, recipe, resume=True).record["runs"][0]["damaged"] == [str(pictures / "black" / "0.png")]
+
+
 # Signals --------------------------------------------------------------------------------------------------------------
 
 

@@ -189,8 +189,8 @@ class Fit(Supervised):
     """Teaches a Keras model by one ``fit`` that goes from a step to the last.
 
     A run has four methods. ``values()`` gives every array that the next step depends on, ``assign(values)`` puts a
-    checkpoint's in, ``train(step, after)`` goes on from a step and calls ``after(step)`` behind each, with a mapping
-    ``{curve: value}`` behind every so many, and ``measure()`` gives ``{metric: value}``.
+    checkpoint's in, ``train(step, after)`` goes on from a step and calls ``after(step)`` behind each, or some made at
+    once, with a mapping ``{curve: value}`` behind every so many, and ``measure()`` gives ``{metric: value}``.
     """
 
     Data, Settings = Data, Settings

@@ -100,10 +100,14 @@ class Run:
 
     def _summary(self, state, metrics):
         own = {"settings": self.recipe.vary[self.recipe.seeds.index(self.seed)]} if self.recipe.vary else {}
-        notes = {"damaged": list(found)} if (found := getattr(self.examples, "damaged", None)) else {}
+        notes = {"damaged": found} if (found := self._damaged(state)) else {}
         spent = {key: round(state[key], 1) for key in ("seconds", "cpu_seconds") if state[key] is not None}
         return {"seed": self.seed, **spent, "metrics": {name: float(n) for name, n in metrics.items()}, **own, **notes,
                 "history": state["history"], "made": state["made"]}  # fmt: skip
+
+    def _damaged(self, state):
+        """The files that could not be read, before a stop as well."""
+        return sorted({*state["damaged"], *getattr(self.examples, "damaged", ())})
 
     @contextlib.contextmanager
     def _alone(self):
@@ -135,7 +139,7 @@ class Run:
 
         Raises FloatingPointError, and writes nothing, where a value is no number.
         """
-        note = json.dumps({"plan": self.plan, **state})
+        note = json.dumps({"plan": self.plan, **state, "damaged": self._damaged(state)})
         values = {f"{i:05}": value for i, value in enumerate(learner.values())}
         if not all(np.isfinite(value).all() for value in values.values() if value.dtype.kind in "fV"):  # V: bfloat16
             raise FloatingPointError
@@ -155,7 +159,7 @@ class Run:
                 with np.load(path, allow_pickle=False) as file:
                     note = json.loads(str(file["note"]))
                     values = [file[key] for key in sorted(set(file.files) - {"note"})]
-                note.setdefault("cpu_seconds")  # which the first checkpoints did not count
+                note = {"cpu_seconds": None, "damaged": []} | note  # which the first checkpoints did not tell
                 made_of, state = note.pop("plan"), {key: note[key] for key in _beginning()}
             except MemoryError:  # this process' trouble: the checkpoint is whole
                 raise
@@ -214,7 +218,7 @@ def ended_run(path, plan):
 
 
 class _Watch:
-    """Called behind each step: draws the curves, saves, and stops at a signal or a loss that is no number."""
+    """Called behind each step, or some made at once: draws, saves, stops at a signal or a loss that is no number."""
 
     def __init__(self, run, learner, state, asked, bar, write, progress):
         self.run, self.learner, self.state, self.asked, self.bar, self.write = run, learner, state, asked, bar, write
@@ -282,7 +286,7 @@ class _Watch:
 
 @contextlib.contextmanager
 def _signals_between_steps():
-    """Hold Ctrl-C and SIGTERM back until a step has ended and is saved: yields the list of those that came.
+    """Hold Ctrl-C and SIGTERM back until a step (or some made at once) is saved: yields those that came.
 
     A second Ctrl-C comes through at once. Where they mean something else already, they are left alone.
     """
@@ -328,7 +332,7 @@ def _board(folder):
 
 
 def _beginning():
-    return {"step": 0, "seconds": 0.0, "cpu_seconds": 0.0, "history": {"step": []}, "made": []}
+    return {"step": 0, "seconds": 0.0, "cpu_seconds": 0.0, "damaged": [], "history": {"step": []}, "made": []}
 
 
 def _here():
