@@ -20,7 +20,7 @@ BACKEND_CHAPTERS := $(if $(ALL),chapters,chapters/foundations/convolution.ipynb 
 BOOK_TESTS := tests/test_book.py tests/test_notebooks.py tests/test_pages.py tests/test_project.py \
 	tests/test_records.py tests/test_records_tool.py
 
-PYTEST := pytest tests -n 2 --dist loadfile $(if $(SLOW),,-m "not slow")
+PYTEST := pytest tests -n 2 --dist loadfile --no-loadscope-reorder $(if $(SLOW),,-m "not slow")
 
 GPU_EXTRAS_tensorflow := tensorflow gpu
 GPU_EXTRAS_jax := jax gpu-jax

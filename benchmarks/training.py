@@ -116,18 +116,19 @@ def ours(settings, images, labels, classes, steps):
 
     clock, seen = Clock(steps), data.Examples(images, labels)
     examples = data.Dataset("random", seen, seen, tuple(map(str, range(classes))), "", "", "", "")
-    run = fit.Fit(settings, examples, LONG, LONG, 0)
+    run = fit.Fit(settings, examples, LONG * steps, steps, 0)
+    run.measure = lambda score: {}  # the test is not timed
 
     def after(step, curves=None, loss=None):
-        if step % steps == 0:
+        if curves:
             clock.stamp(run.model)
             if step == 2 * steps:
-                raise Done
+                raise Done(curves["loss"])
 
     try:
         run.train(0, after)
-    except Done:
-        return run.model, clock.stretches(), float(run.model.get_metrics_result()["loss"])
+    except Done as done:
+        return run.model, clock.stretches(), done.args[0]
     raise AssertionError("training ended before its time")
 
 

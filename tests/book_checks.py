@@ -4,6 +4,7 @@ test_book.py applies them to the project's book, which must have no fault, and t
 """
 
 import ast
+import functools
 import json
 import math
 import re
@@ -12,7 +13,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
@@ -31,17 +31,17 @@ class Book:
 
     root: Path
 
-    @cached_property
+    @functools.cached_property
     def texts(self):
         """The chapters' texts, by path under the root, without suffix."""
         return {self._name(path, tool.TEXT): tool.read_text(path) for path in self._chapters(tool.TEXT)}
 
-    @cached_property
+    @functools.cached_property
     def notebooks(self):
         """The chapters' notebooks, likewise."""
         return {self._name(path, tool.NOTEBOOK): tool.read_notebook(path) for path in self._chapters(tool.NOTEBOOK)}
 
-    @cached_property
+    @functools.cached_property
     def pages(self):
         """The Markdown pages, by path under the root."""
         paths = [self.root / "index.md", *self.root.glob("genindex.md"), *sorted(self.root.glob("appendix/**/*.md"))]
@@ -454,7 +454,13 @@ def pages_in(folder):
     """The built pages that a reader opens: path and parsed HTML."""
     for path in sorted(Path(folder).rglob("*.html")):
         if "_static" not in path.relative_to(folder).parts:
-            yield path, BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+            yield path, _parsed(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(path, changed):
+    """A page's tree, which all checks look at and none changes: to make it takes longer than any of them."""
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
 
 def check_links(folder):
@@ -503,10 +509,10 @@ def check_rendered(folder):
     """No mark-up is left over in the text: a formula's dollar, a role, a directive, a bold's stars."""
     faults = []
     for path, page in pages_in(folder):
-        article = page.find("article")
-        for tag in article.select("pre, code, script, style, .math, .cell_output") if article else []:
-            tag.extract()
-        text = " ".join(article.get_text(" ").split()) if article else ""
+        article = page.find("article") or page.new_tag("article")
+        left_out = {id(tag) for tag in article.select("pre, code, script, style, .math, .cell_output")}
+        kept = (string for string in article.strings if left_out.isdisjoint(map(id, string.parents)))
+        text = " ".join(" ".join(kept).split())
         found = re.findall(r".{0,30}(?:\$|\{\w+\}`|:::|\*\*|\]\().{0,30}", text)
         faults += [f"{path.relative_to(folder)}: left over: {part}" for part in found]
     return faults

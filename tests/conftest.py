@@ -26,6 +26,15 @@ hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000
 hypothesis.settings.load_profile("repeatable")
 
 
+LONGEST = ["networks", "networks_learn", "workers", "pages", "book", "training", "weights", "main", "records_tool"]
+
+
+def pytest_collection_modifyitems(items):
+    """The files that take longest come first, so that the processes which share the tests end together."""
+    names = [f"test_{name}" for name in LONGEST]
+    items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))
+
+
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
     """The project's book, built strictly from its stored outputs, once for all tests of a session."""

@@ -8,16 +8,21 @@
   const width = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth > width + 1)
     faults.push(`too wide: page, ${document.documentElement.scrollWidth} px`);
+  const overflow = new Map();
+  const kept = element => {  // the style that is asked for most: of each element once
+    if (!overflow.has(element)) overflow.set(element, getComputedStyle(element).overflowX);
+    return overflow.get(element);
+  };
   const held = element => {
     for (; element && element.tagName !== 'ARTICLE'; element = element.parentElement)
-      if (['auto', 'scroll', 'hidden'].includes(getComputedStyle(element).overflowX)) return true;
+      if (['auto', 'scroll', 'hidden'].includes(kept(element))) return true;
     return false;
   };
-  for (const element of document.querySelectorAll('article *')) {
+  for (const element of document.querySelectorAll('article *:not(mjx-container *)')) {  // a formula is as wide as it is
     const box = element.getBoundingClientRect();
     if (box.width && box.right > width + 1 && !held(element.parentElement))
       faults.push(`too wide: ${name(element)}, to ${box.right} px`);
-    const cuts = ['hidden', 'clip'].includes(getComputedStyle(element).overflowX);
+    const cuts = ['hidden', 'clip'].includes(kept(element));
     if (cuts && element.clientWidth > 1 && element.scrollWidth > element.clientWidth + 1)
       faults.push(`cut off: ${name(element)}, ${element.scrollWidth} px in ${element.clientWidth}`);
   }
@@ -37,12 +42,13 @@
   const linear = value => value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
   const luminance = ([red, green, blue]) =>
     0.2126 * linear(red / 255) + 0.7152 * linear(green / 255) + 0.0722 * linear(blue / 255);
+  const backgrounds = new Map([[null, [255, 255, 255]]]);
   const behind = element => {
-    for (; element; element = element.parentElement) {
+    if (!backgrounds.has(element)) {
       const colour = channels(getComputedStyle(element).backgroundColor);
-      if (colour[3] > 0.99) return colour;
+      backgrounds.set(element, colour[3] > 0.99 ? colour : behind(element.parentElement));
     }
-    return [255, 255, 255];
+    return backgrounds.get(element);
   };
   const pale = new Set();
   const texts = 'p, li, a, h1, h2, h3, td, th, code, pre, pre span, summary, label';

@@ -3,6 +3,7 @@
 import records as tool
 from cnnbook import training
 from cnnbook.training import record as records
+from cnnbook.training.fit import Fit
 
 import json
 import os
@@ -73,7 +74,8 @@ def write(place, **recipes):
 def start(place, *words):
     command = [sys.executable, str(ROOT / "tools" / "records.py"), "--recipes", "mine.yml", "--chapters", "chapters",
                "--nice", "4"]  # at 19 the test would wait for every other
-    return subprocess.Popen([*command, *words], cwd=place, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen([*command, *words], cwd=place, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            env=os.environ | {"RECORDS_SECONDS": "0.5"})  # fmt: skip
 
 
 @pytest.fixture
@@ -149,6 +151,20 @@ def test_a_changed_recipe_is_made_again_whatever_else_fails(place, inside, capsy
     assert f"moved to {aside}" in shown and (place / aside / "seed-0" / "run.json").read_bytes() == first
     assert training.read_record("quick", place / "records")["recipe"]["steps"] == 30
     assert not (place / "records" / "bad.json").exists()
+
+
+def test_a_step_is_timed_as_one_though_some_are_made_at_once(inside, monkeypatch):
+    """Twenty steps of a twentieth of a second in two calls: not two steps of half a second."""
+
+    class Slow(Fit):
+        def train(self, step, after):
+            for step in (10, 20):
+                time.sleep(0.5)
+                after(step)
+
+    monkeypatch.setattr(training.Recipe, "runner", lambda recipe: Slow)
+    recipe = training.Recipe.check({"name": "long"} | parts(1000), "long")
+    assert 50 < tool.timed(recipe) < 100  # and the looks at the test examples
 
 
 def test_runs_that_a_process_trains_in_are_not_moved(tmp_path):
