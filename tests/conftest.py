@@ -2,11 +2,14 @@
 
 import cnnbook  # noqa: F401  before Keras: it sets how much TensorFlow says
 
+import json
 import os
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import filelock
 import hypothesis
 import pytest
 
@@ -26,7 +29,7 @@ hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000
 hypothesis.settings.load_profile("repeatable")
 
 
-LONGEST = ["networks", "networks_learn", "workers", "pages", "book", "training", "weights", "main", "records_tool"]
+LONGEST = ["networks", "pages", "networks_learn", "workers", "training", "weights", "main", "records_tool", "book"]
 
 
 def pytest_collection_modifyitems(items):
@@ -37,7 +40,15 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
-    """The project's book, built strictly from its stored outputs, once for all tests of a session."""
+    """The project's book, built strictly from its stored outputs: once, for all processes that share the tests."""
     from book_checks import build_book  # it needs what only the book's environment has
 
-    return build_book(ROOT, tmp_path_factory.mktemp("book"))
+    place = tmp_path_factory.getbasetemp()
+    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
+    told = place / "book.json"
+    with filelock.FileLock(place / "book.lock"):
+        if not told.exists():
+            made = build_book(ROOT, place / "book")
+            told.write_text(json.dumps(vars(made) | {"folder": str(made.folder)}), encoding="utf-8")
+    found = json.loads(told.read_text(encoding="utf-8"))
+    return SimpleNamespace(**found | {"folder": Path(found["folder"])})

@@ -70,9 +70,10 @@ def with_ray():
 def two():
     """Ray with room for two workers."""
     ray = with_ray()
-    ray.init("local", num_cpus=2, include_dashboard=False, logging_level="error", log_to_driver=False)
-    yield ray
-    ray.shutdown()
+    with workers.sigterm_given_back():
+        ray.init("local", num_cpus=2, include_dashboard=False, logging_level="error", log_to_driver=False)
+        yield ray
+        ray.shutdown()
 
 
 def prepared(chosen, folder, **more):
@@ -151,6 +152,14 @@ def test_a_cluster_that_does_not_answer(tmp_path):
     with pytest.raises(training.TrainingError, match=r"no Ray cluster answers at 127\.0\.0\.1:1"):
         workers.train(plan, 2, address="127.0.0.1:1", fresh=True)
     assert kept.exists()
+
+
+def test_the_handler_of_sigterm_is_given_back():
+    with_ray()
+    usual = signal.getsignal(signal.SIGTERM)
+    with workers._ray(1, None, 60.0):
+        assert signal.getsignal(signal.SIGTERM) is not usual  # or there were nothing to give back
+    assert signal.getsignal(signal.SIGTERM) is usual
 
 
 def test_the_weights_of_the_first_seed_are_kept(tmp_path, monkeypatch):

@@ -109,15 +109,27 @@ def _ray(count, address, wait):
         except (OSError, OverflowError) as error:  # Ray itself would try for many minutes
             raise TrainingError(f"no Ray cluster answers at {address}: {error}") from error
     here = {"num_cpus": max(count, os.cpu_count() or 1), "include_dashboard": False}
+    with sigterm_given_back():
+        try:
+            ray.init(address or "local", logging_level="warning", **({} if address else here))
+        except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
+            what = f"no Ray cluster answers at {address}" if address else "Ray did not start"
+            raise TrainingError(f"{what}: {error}") from error
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def sigterm_given_back():
+    """Ray leaves its handler of SIGTERM behind: a later training in this process would end without being saved."""
+    usual = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address or "local", logging_level="warning", **({} if address else here))
-    except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
-        what = f"no Ray cluster answers at {address}" if address else "Ray did not start"
-        raise TrainingError(f"{what}: {error}") from error
-    try:
-        yield ray
+        yield
     finally:
-        ray.shutdown()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, usual)
 
 
 @contextlib.contextmanager
