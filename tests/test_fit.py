@@ -322,6 +322,18 @@ def test_batches_are_handed_over_in_groups_that_change_none_of_them():
             np.testing.assert_array_equal(y, y_alone)
 
 
+def shrinking(rng, images, index, epoch):
+    """From the second epoch on a batch of single pixels, which would fill an image of a group."""
+    return images[:, :1, :1] if epoch[-1] else images
+
+
+def test_batches_that_are_not_alike_are_refused():
+    run = made({"augment": [f"{HERE}.shrinking"], "batch_size": 50})
+    assert run._group([0])[0].shape == (1, 50, 8, 8, 1)
+    with pytest.raises(ValueError, match=r"alike, got float32 \(50, 1, 1, 1\) in batch 1 and float32 \(50, 8, 8, 1\)"):
+        run._group([0, 1])
+
+
 def test_a_group_is_no_larger_than_it_must_be(monkeypatch):
     """Large images in large batches: several at once, for each thread, would fill the memory."""
     run = made()

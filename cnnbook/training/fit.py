@@ -151,6 +151,9 @@ class Supervised:
         whole = tuple(np.empty((len(numbers), *part.shape), part.dtype) for part in first)
         for i, batch in enumerate(itertools.chain([first], made)):  # one after the other, in the same memory: to ask
             for part, all_of_it in zip(batch, whole, strict=True):  # for new memory takes longer than to fill it
+                if (part.shape, part.dtype) != (all_of_it.shape[1:], all_of_it.dtype):
+                    raise ValueError(f"all batches must be alike, got {part.dtype} {part.shape} in batch {numbers[i]} "
+                                     f"and {all_of_it.dtype} {all_of_it.shape[1:]} in batch {numbers[0]}")  # fmt: skip
                 all_of_it[i] = part
         return whole
 

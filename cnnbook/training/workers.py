@@ -128,7 +128,7 @@ def sigterm_given_back():
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread() and usual is not None:  # None: not Python's
             signal.signal(signal.SIGTERM, usual)
 
 
