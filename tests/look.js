@@ -18,7 +18,7 @@
       if (['auto', 'scroll', 'hidden'].includes(kept(element))) return true;
     return false;
   };
-  for (const element of document.querySelectorAll('article *:not(mjx-container *)')) {  // a formula is as wide as it is
+  for (const element of document.querySelectorAll('article *')) {
     const box = element.getBoundingClientRect();
     if (box.width && box.right > width + 1 && !held(element.parentElement))
       faults.push(`too wide: ${name(element)}, to ${box.right} px`);
