@@ -48,10 +48,12 @@ def deadly(rng, images, marker):
     return images
 
 
-def slow(rng, images):
-    """Images as they are, late."""
-    time.sleep(0.1)
-    return images
+def slow(outputs, labels, until):
+    """A metric that takes two seconds until a file is there: a run waits for it, and not for its batches, which threads
+    make before they are needed."""
+    if not Path(until).exists():
+        time.sleep(2)
+    return 0.5
 
 
 def recipe(**settings):
@@ -224,7 +226,8 @@ def test_two_workers_share_a_run_and_one_that_is_killed_changes_nothing(two, tmp
 
 
 def test_ctrl_c_saves_and_one_process_goes_on(two, tmp_path):
-    chosen = recipe(augment=["test_workers.slow"])
+    marker = tmp_path / "stopped"
+    chosen = recipe(metrics={"test_error": {"of": "test_workers.slow", "until": str(marker)}})
     plan = prepared(chosen, tmp_path / "two", seeds=[3])
 
     def stop():
@@ -236,6 +239,7 @@ def test_ctrl_c_saves_and_one_process_goes_on(two, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         workers.train(plan, 2)
     assert EVERY <= last(plan.home)[1] < STEPS
+    marker.touch()
     alone(chosen, tmp_path / "two", seeds=[3], resume=True)
     alone(chosen, tmp_path / "one", seeds=[3])
     same(tmp_path / "two", tmp_path / "one", 1e-5)
