@@ -5,6 +5,7 @@ notebook would store that text; so the descriptor is held while Keras loads, and
 """
 
 import contextlib
+import functools
 import importlib
 import logging
 import os
@@ -84,6 +85,68 @@ def dtype_policy(policy):
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def quicken(model):
+    """Let TensorFlow normalise batches, and compute GELU, in one pass over the maps on a CPU; return the model.
+
+    Keras does either in several operations, each of which reads and writes all the numbers. What comes out is the same
+    up to rounding; layers and weights stay Keras' own, and what is saved does not tell. JAX makes one of them by
+    itself, and a GPU and PyTorch are left as they are.
+    """
+    if name() == "tensorflow" and not devices():
+        gelu = _compiled(keras.activations.gelu)
+        for layer in _layers(model):
+            if type(layer) is keras.layers.Activation and layer.activation is keras.activations.gelu:
+                layer.call = gelu
+            plain = type(layer) is keras.layers.BatchNormalization and not (layer.renorm or layer.synchronized)
+            if plain and len(layer.input_spec.axes) == 1 and layer.input_spec.ndim == 4 and layer.axis in (3, -1):
+                layer.call = functools.partial(_normalised, layer)
+    return model
+
+
+def _layers(model):
+    for layer in getattr(model, "layers", []):
+        yield layer
+        yield from _layers(layer)
+
+
+def _compiled(function):
+    """An elementwise function of one tensor, it and its derivative compiled by XLA, where TensorFlow builds a graph."""
+    import tensorflow as tf
+
+    def slope(x, upstream):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        return tape.gradient(y, x, upstream)
+
+    forwards, backwards = (tf.function(f, jit_compile=True) for f in (function, slope))
+
+    @tf.custom_gradient
+    def run(x):
+        return forwards(x), lambda upstream: backwards(x, upstream)
+
+    return lambda x: run(x) if tf.inside_function() else function(x)
+
+
+def _normalised(layer, x, training=None, mask=None):
+    """What ``layers.BatchNormalization.call`` does, the last axis being the channels'."""
+    import tensorflow as tf
+
+    if mask is not None or not tf.is_tensor(x):
+        return type(layer).call(layer, x, training, mask)
+    learns, ones, zeros = bool(training and layer.trainable), tf.ones(x.shape[-1]), tf.zeros(x.shape[-1])
+    mean, variance = ((v.value if not learns else tf.zeros(0)) for v in (layer.moving_mean, layer.moving_variance))
+    y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=layer.gamma.value if layer.scale else ones, offset=layer.beta.value if layer.center else zeros,
+        mean=mean, variance=variance, epsilon=layer.epsilon, is_training=learns,
+    )  # fmt: skip
+    if learns:
+        count = tf.cast(tf.size(x) / x.shape[-1], "float32")
+        for old, new in ((layer.moving_mean, mean), (layer.moving_variance, variance * (count - 1) / count)):
+            old.assign(old * layer.momentum + new * (1 - layer.momentum))
+    return tf.cast(y, layer.compute_dtype)
 
 
 def synced(model):

@@ -1,6 +1,6 @@
 """cnnbook.backend: what fit takes, what a cell timed on the CPU asks of Keras, and the processor's name."""
 
-from cnnbook import backend
+from cnnbook import backend, models
 
 import keras
 import numpy as np
@@ -38,3 +38,57 @@ def test_the_processor_is_told_whatever_accelerators_there_are(monkeypatch):
     assert backend.processor().startswith("CPU, ")
     monkeypatch.setattr(backend, "devices", list)
     assert backend.hardware() == backend.processor()
+
+
+@pytest.mark.skipif(backend.name() != "tensorflow", reason="only TensorFlow's way of computing is changed")
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("build", [
+    lambda: models.fast_cifar(input_shape=(13, 10, 2), classes=5, widths=(4, 16, 6)),
+    lambda: models.resnet("resnet20_cifar", input_shape=(13, 10, 2), classes=5, width=0.5),
+])  # fmt: skip
+def test_a_quickened_network_computes_the_same_in_one_operation_where_there_were_several(build, policy, tmp_path):
+    """Outputs, gradients and moving statistics are as near to those in float32 as Keras' own."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 13, 10, 2)).astype("float32"), np.arange(20) % 5
+    exact = build()
+    with backend.dtype_policy(policy):
+        plain, quick = build(), build()
+    for weight in exact.weights:
+        low = 0.5 if "variance" in weight.name or "gamma" in weight.name else -0.5
+        weight.assign(rng.uniform(low, low + 1, weight.shape))
+    assert backend.quicken(quick) is quick
+    found, before = [], exact.get_weights()
+    for model in (exact, plain, quick):
+        model.set_weights(before)
+        model.layers[-5].trainable = False  # of fast_cifar the last normalisation
+        model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        outputs = model.predict(x, verbose=0).astype("float32")
+        model.train_on_batch(x, y)
+        moved = {True: [], False: []}
+        for weight, old in zip(model.weights, before, strict=True):
+            moved[weight.trainable].append((keras.ops.convert_to_numpy(weight) - old).ravel())
+        found.append([outputs, *map(np.concatenate, moved.values())])
+    for right, ours, theirs in zip(*found, strict=True):
+        assert np.linalg.norm(right) > 0
+        assert np.linalg.norm(theirs - right) <= 1.2 * np.linalg.norm(ours - right) + 1e-4 * np.linalg.norm(right)
+    kinds, several = [operations(model, x) for model in (plain, quick)], {"SquaredDifference", "Erf"}
+    assert "FusedBatchNormV3" not in kinds[0] and several & kinds[0]
+    assert "FusedBatchNormV3" in kinds[1] and not several & kinds[1]
+    quick.save(tmp_path / "quick.keras")
+    saved = keras.models.load_model(tmp_path / "quick.keras")
+    a, b = (model.predict(x, verbose=0).astype("float32") for model in (quick, saved))
+    np.testing.assert_allclose(a, b, atol=0.05 * np.abs(a).max())
+
+
+def operations(model, x):
+    """The kinds of the operations by which TensorFlow runs a model in training."""
+    import tensorflow as tf
+
+    graph = tf.function(lambda x: model(x, training=True)).get_concrete_function(tf.constant(x)).graph
+    return {operation.type for operation in graph.get_operations()}
+
+
+def test_other_backends_leave_a_network_as_it_is(monkeypatch):
+    monkeypatch.setattr(backend, "devices", lambda: ["a GPU"])
+    net = models.fast_cifar(input_shape=(9, 9, 1), widths=(4,))
+    assert backend.quicken(net) is net and not any("call" in vars(layer) for layer in net.layers)

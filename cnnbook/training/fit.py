@@ -230,7 +230,7 @@ class Fit(Supervised):
                 examples, **{part: dataclasses.replace(e, x=prepare(e.x)) for part, e in parts.items()}
             )
         with backend.dtype_policy(s.precision):
-            self.model = build(s.network, f"{where}.network", steps=steps)
+            self.model = backend.quicken(build(s.network, f"{where}.network", steps=steps))
             optimizer = build(s.optimizer, f"{where}.optimizer", steps=steps)
             try:
                 curves = [build(m, f"{where}.curves.{i}") for i, m in enumerate(s.curves)]
