@@ -6,20 +6,6 @@ import numpy as np
 from scipy import stats
 
 exercise(
-    "what-a-recipe-is-worth/pair",
-    solution=[9, 9],
-    why="The sum has the variance 1 + 0.8, the difference 1 - 0.8; standardising each pixel leaves the correlation.",
-    wrong=[
-        ([9, 1], "Standardising makes both variances 1; what happens to the correlation?"),
-        ([1.8, 1.8], "That is the larger eigenvalue; the condition number is the larger over the smaller."),
-        ([0.8, 0.8], "That is the correlation. Compute the eigenvalues of [[1, 0.8], [0.8, 1]]."),
-        ([3, 3], "That is the ratio of the standard deviations; curvatures are variances."),
-        ([9, 3], "The pixels were standardised already: the second step changes nothing."),
-    ],
-    otherwise="The eigenvalues of [[1, 0.8], [0.8, 1]] are 1 + 0.8 and 1 - 0.8. Does standardising change the matrix?",
-)
-
-exercise(
     "what-a-recipe-is-worth/one-way",
     solution=[0.03125, 0],
     why="Six tosses fall alike with the probability 2 x (1/2)^6; alternating, the second look is the other side.",
@@ -114,16 +100,29 @@ exercise(
     inputs=lambda rng: (rng.uniform(0.6, 1.5),),
 )
 
+def _left(r, q, part=lambda n: n, order=lambda a, b: (max(a, b), min(a, b))):
+    high, low = order(part((1 + r) / (1 + q)), part((1 - r) / (1 - q)))
+    return high / low
+
+
 exercise(
-    "what-a-recipe-is-worth/two",
-    solution=[2, 1, 5],
-    why="From 25% to 27%, 26% and 30%: the single losses add up to 3, not 5, as each stands in for the other.",
+    "what-a-recipe-is-worth/another",
+    solution=_left,
+    why="Sum and difference stay the two directions; each variance, 1 + r and 1 - r, is divided by the other's.",
     wrong=[
-        ([4, 3, 5], "That is what each gains alone; removing starts from the recipe that has both."),
-        ([2, 1, 3], "Both gone is the 30%; the single losses need not add up."),
-        ([1, 2, 5], "Without the first, the second is there alone: 27%."),
-        ([-2, -1, -5], "The question is for the points that are lost: errors after less errors before."),
-        ([3, 4, 5], "That is what each gains alone, the other way round; start from 25%."),
+        (lambda r, q: (1 + r) / (1 - r), "That is the condition number as it is: where does q come in?"),
+        (lambda r, q: (1 + q) / (1 - q), "That is the other photograph's own: divide r's variances by q's."),
+        (lambda r, q: 1.0, "It would be 1 if q were r."),
+        (
+            lambda r, q: _left(r, q, order=lambda a, b: (a, b)),
+            "With q above r the difference has the larger variance; the larger goes over the smaller.",
+        ),
+        (
+            lambda r, q: _left(r, q, part=np.sqrt),
+            "A projection is divided by the root, so its variance by the variance itself.",
+        ),
+        (lambda r, q: max(r / q, q / r), "The variances along the two directions are 1 + r and 1 - r."),
     ],
-    otherwise="Subtract the 25% of the whole recipe from the errors without the first, the second and both.",
+    otherwise="Along the sum the variance is 1 + r, along the difference 1 - r; divide each by the same with q.",
+    inputs=lambda rng: tuple(rng.uniform(0.1, 0.95, 2)),
 )
