@@ -100,7 +100,8 @@ def quicken(model):
             if type(layer) is keras.layers.Activation and layer.activation is keras.activations.gelu:
                 layer.call = gelu
             plain = type(layer) is keras.layers.BatchNormalization and not (layer.renorm or layer.synchronized)
-            if plain and len(layer.input_spec.axes) == 1 and layer.input_spec.ndim == 4 and layer.axis in (3, -1):
+            maps = plain and layer.built and layer.input_spec.ndim == 4 and layer.axis in (3, -1)
+            if maps and layer.compute_dtype != "float64":
                 layer.call = functools.partial(_normalised, layer)
     return model
 

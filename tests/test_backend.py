@@ -41,7 +41,7 @@ def test_the_processor_is_told_whatever_accelerators_there_are(monkeypatch):
 
 
 @pytest.mark.skipif(backend.name() != "tensorflow", reason="only TensorFlow's way of computing is changed")
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("build", [
     lambda: models.fast_cifar(input_shape=(13, 10, 2), classes=5, widths=(4, 16, 6)),
     lambda: models.resnet("resnet20_cifar", input_shape=(13, 10, 2), classes=5, width=0.5),
@@ -55,7 +55,7 @@ def test_a_quickened_network_computes_the_same_in_one_operation_where_there_were
         plain, quick = build(), build()
     for weight in exact.weights:
         low = 0.5 if "variance" in weight.name or "gamma" in weight.name else -0.5
-        weight.assign(rng.uniform(low, low + 1, weight.shape))
+        weight.assign(rng.uniform(low, low + 1, weight.shape) * (24 / max(24, np.prod(weight.shape[:-1]))) ** 0.5)
     assert backend.quicken(quick) is quick
     found, before = [], exact.get_weights()
     for model in (exact, plain, quick):
@@ -86,6 +86,20 @@ def operations(model, x):
 
     graph = tf.function(lambda x: model(x, training=True)).get_concrete_function(tf.constant(x)).graph
     return {operation.type for operation in graph.get_operations()}
+
+
+@pytest.mark.parametrize("shape", [(None, 6), (None, 5, 6)])
+def test_what_normalises_no_maps_is_left_as_it_is(shape):
+    """Vectors and sequences, a channel that is not the last axis, a layer of one's own, and one that is not built."""
+    class Own(keras.layers.BatchNormalization):
+        pass
+
+    nets = [keras.Sequential([keras.Input(shape[1:]), keras.layers.BatchNormalization()]),
+            keras.Sequential([keras.Input((4, 4, 3)), keras.layers.BatchNormalization(axis=1)]),
+            keras.Sequential([keras.Input((4, 4, 3)), Own()]), keras.Sequential([keras.layers.BatchNormalization()]),
+            keras.Sequential([keras.Input((4, 4, 3)), keras.layers.BatchNormalization(dtype="float64")])]  # fmt: skip
+    for net in nets:
+        assert not any("call" in vars(layer) for layer in backend.quicken(net).layers)
 
 
 def test_other_backends_leave_a_network_as_it_is(monkeypatch):
