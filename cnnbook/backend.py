@@ -91,8 +91,8 @@ def quicken(model):
     """Let TensorFlow normalise batches, and compute GELU, in one pass over the maps on a CPU; return the model.
 
     Keras does either in several operations, each of which reads and writes all the numbers. What comes out is the same
-    up to rounding; layers and weights stay Keras' own, and what is saved does not tell. JAX makes one of them by
-    itself, and a GPU and PyTorch are left as they are.
+    up to rounding; layers and weights stay Keras' own, and what is saved does not tell. JAX compiles them into one
+    anyhow, and a GPU and PyTorch are left as they are.
     """
     if name() == "tensorflow" and not devices():
         gelu = _compiled(keras.activations.gelu)
