@@ -2,6 +2,7 @@
 
 import cnnbook  # noqa: F401  before Keras: it sets how much TensorFlow says
 
+import gc
 import json
 import os
 import signal
@@ -19,6 +20,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # JAX's compiler spends more on making a test's network fast than its one step takes.
 if os.environ.get("KERAS_BACKEND") == "jax":
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+# A large network is hundreds of thousands of objects, which Python's collector looks through again every 700 that are
+# made: a third of the time in which Keras builds one.
+gc.set_threshold(20_000)
 # A shell starts background jobs deaf to Ctrl-C, and their children inherit it; some tests send Ctrl-C to a child.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -178,7 +178,11 @@ FAMILIES = pytest.mark.parametrize("name", EVERYWHERE if backend.name() != "tens
     "plain20_cifar", "preact_resnet18", "preact_resnet50",
 ])  # fmt: skip
 VARIANTS = list(TRAINABLE) if backend.name() == "tensorflow" else EVERYWHERE
-ALL = pytest.mark.parametrize("name", VARIANTS)  # for counts and shapes, which are built and not run
+# For counts and shapes, which are built and not run: weekly those that take longest, daily their shallower sisters.
+DEEPEST = {"resnet1202_cifar", "preact_resnet1001_cifar"}
+ALL = pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.slow) if name in DEEPEST else name for name in VARIANTS
+])  # fmt: skip
 # For what runs each network: one variant a family daily, all of them weekly or by `make test SLOW=1`.
 WEEKLY = pytest.mark.parametrize("name", [
     name if name in EVERYWHERE else pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS

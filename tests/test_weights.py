@@ -62,8 +62,9 @@ def precision(request):
     name if name in DAILY else pytest.param(name, marks=pytest.mark.slow) for name in NAMES
 ])  # fmt: skip
 def test_the_same_output_as_keras_applications(name, precision):
-    # What counts is the layers; of the larger variants a small image shows them as well as a large one.
-    size = {"input_shape": (96, 96, 3)} if name in FLOAT64[1:] or name in ("convnext_base", "convnext_large") else {}
+    # What counts is the layers; of the large networks a small image shows them as well as a large one.
+    large = name in FLOAT64[1:] or name in ("vgg16", "vgg19", "convnext_base", "convnext_large")
+    size = {"input_shape": (96, 96, 3)} if large else {}
     theirs, ours = weights.application(name, **size), models.NETWORKS[name](**size)
     draw(theirs)
     weights.carry(theirs, ours, name)

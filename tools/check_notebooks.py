@@ -137,7 +137,8 @@ def main():
     if at_once > 1:
         options += ["-n", str(at_once), "--dist", "loadfile", "--no-loadscope-reorder"]
         cores = os.cpu_count() or at_once
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // at_once)))  # or they spin for a core
+        for threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):  # NumPy's and PyTorch's, TensorFlow's
+            os.environ.setdefault(threads, str(max(1, cores // at_once)))  # or they spin for a core
     missing = [path for path in arguments.notebooks if not Path(path).exists()]
     if missing:
         parser.error(f"there is no {missing[0]}")
