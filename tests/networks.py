@@ -178,15 +178,19 @@ FAMILIES = pytest.mark.parametrize("name", EVERYWHERE if backend.name() != "tens
     "plain20_cifar", "preact_resnet18", "preact_resnet50",
 ])  # fmt: skip
 VARIANTS = list(TRAINABLE) if backend.name() == "tensorflow" else EVERYWHERE
+
+
+def named(names, weekly):
+    """A test of each network, of those in ``weekly`` only weekly or by `make test SLOW=1`."""
+    return pytest.mark.parametrize("name", [
+        pytest.param(name, marks=pytest.mark.slow) if name in weekly else name for name in names
+    ])  # fmt: skip
+
+
 # For counts and shapes, which are built and not run: weekly those that take longest, daily their shallower sisters.
-DEEPEST = {"resnet1202_cifar", "preact_resnet1001_cifar"}
-ALL = pytest.mark.parametrize("name", [
-    pytest.param(name, marks=pytest.mark.slow) if name in DEEPEST else name for name in VARIANTS
-])  # fmt: skip
-# For what runs each network: one variant a family daily, all of them weekly or by `make test SLOW=1`.
-WEEKLY = pytest.mark.parametrize("name", [
-    name if name in EVERYWHERE else pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS
-])  # fmt: skip
+ALL = named(VARIANTS, weekly={"resnet1202_cifar", "preact_resnet1001_cifar"})
+# For what runs each network: one variant a family daily.
+WEEKLY = named(VARIANTS, weekly=set(VARIANTS) - set(EVERYWHERE))
 # JAX compiles each network anew for each of these tests.
 SOME = FAMILIES if backend.name() != "jax" else pytest.mark.parametrize("name", [
     "vgg11", "googlenet_aux", "resnet20_cifar", "preact_resnet20_cifar", "squeezenet", "mobilenet_v1"])

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from networks import named
 
 MEAN, DEVIATION = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
 
@@ -58,9 +59,7 @@ def precision(request):
     keras.config.set_dtype_policy(before[1])
 
 
-@pytest.mark.parametrize("name", [
-    name if name in DAILY else pytest.param(name, marks=pytest.mark.slow) for name in NAMES
-])  # fmt: skip
+@named(NAMES, weekly=set(NAMES) - DAILY)
 def test_the_same_output_as_keras_applications(name, precision):
     # What counts is the layers; of the large networks a small image shows them as well as a large one.
     large = name in FLOAT64[1:] or name in ("vgg16", "vgg19", "convnext_base", "convnext_large")
